@@ -1,0 +1,96 @@
+package io.github.qlora4j.trainer.cli;
+
+import io.github.qlora4j.quant.QloraException;
+import java.io.PrintWriter;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
+import java.util.function.BooleanSupplier;
+import picocli.CommandLine;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
+
+/** Turns whatever ends a command into lines on stderr and an exit code. */
+final class Failures {
+    private final Terminal terminal;
+    private final BooleanSupplier verbose;
+
+    Failures(Terminal terminal, BooleanSupplier verbose) {
+        this.terminal = terminal;
+        this.verbose = verbose;
+    }
+
+    /** A verb or an option that does not exist, or a value that cannot be read. */
+    int wrongUse(ParameterException problem) {
+        CommandLine command = problem.getCommandLine();
+        PrintWriter err = terminal.writer();
+        say(problem.getMessage());
+        if (problem instanceof UnmatchedArgumentException unmatched) {
+            UnmatchedArgumentException.printSuggestions(unmatched, err);
+        }
+        err.println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
+        trace(problem);
+        return Main.WRONG_USE;
+    }
+
+    /** A command that was called rightly and did not end well. */
+    int failed(Throwable problem) {
+        terminal.live("");
+        if (problem instanceof Output.Lost lost) {
+            if (!lost.readerGone()) {
+                say("cannot write to standard output: " + lost.getCause().getMessage());
+            }
+        } else if (problem instanceof QloraException) {
+            say(problem.getMessage());
+        } else if (outOfNativeMemory(problem)) {
+            say("not enough memory for a tensor. Take a smaller per_device_train_batch_size or max_length, set"
+                    + " gradient_checkpointing: true, or quantize the base; 'qlora plan' shows what a run needs");
+        } else if (problem instanceof OutOfMemoryError) {
+            long megabytes = Runtime.getRuntime().maxMemory() >> 20;
+            say("the Java heap of " + megabytes + " MB is full: start with QLORA4J_JAVA_OPTS=-Xmx" + 2 * megabytes
+                    + "m, or give it less data at a time");
+        } else if (problem instanceof FileSystemException file) {
+            say(describe(file));
+        } else {
+            String message = problem.getMessage() == null ? "" : " (" + firstLine(problem.getMessage()) + ")";
+            say("internal error: " + problem.getClass().getSimpleName() + message
+                    + "; run again with --verbose and report what it prints");
+        }
+        trace(problem);
+        return problem instanceof WrongUse ? Main.WRONG_USE : Main.FAILED;
+    }
+
+    private void say(String message) {
+        terminal.writer().println("error: " + message);
+    }
+
+    private void trace(Throwable problem) {
+        if (verbose.getAsBoolean()) {
+            problem.printStackTrace(terminal.writer());
+        }
+    }
+
+    private static String describe(FileSystemException problem) {
+        if (problem instanceof NoSuchFileException) {
+            return problem.getFile() + ": no such file or directory";
+        }
+        if (problem instanceof AccessDeniedException) {
+            return problem.getFile() + ": permission denied";
+        }
+        return problem.getFile() + ": " + (problem.getReason() == null ? "cannot be used" : problem.getReason());
+    }
+
+    private static boolean outOfNativeMemory(Throwable problem) {
+        for (Throwable cause = problem; cause != null; cause = cause.getCause()) {
+            String message = String.valueOf(cause.getMessage());
+            if (message.contains("can't allocate memory") || message.contains("Cannot allocate memory")) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static String firstLine(String text) {
+        return text.lines().findFirst().orElse("");
+    }
+}
