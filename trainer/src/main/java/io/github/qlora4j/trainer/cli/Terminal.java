@@ -1,11 +1,13 @@
 package io.github.qlora4j.trainer.cli;
 
+import io.github.qlora4j.trainer.report.Screen;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 
 /**
  * Where messages go: stderr, shared by log lines and one live line (the progress bar) below them.
@@ -13,7 +15,7 @@ import java.nio.charset.StandardCharsets;
  * <p>A message that comes while the live line stands clears it, is written, and has the live line drawn again under it.
  * Where stderr is no terminal there is no live line. Nothing here fails: a run goes on when nobody reads its messages.
  */
-final class Terminal {
+final class Terminal implements Screen {
     private static final String CLEAR = "\r\u001b[K";
 
     private final PrintStream target;
@@ -43,7 +45,8 @@ final class Terminal {
     }
 
     /** Columns of the terminal, 0 where there is none. */
-    int columns() {
+    @Override
+    public int columns() {
         return columns;
     }
 
@@ -57,8 +60,14 @@ final class Terminal {
         return new PrintWriter(stream, true, StandardCharsets.UTF_8);
     }
 
+    @Override
+    public void line(String text) {
+        stream.println(text);
+    }
+
     /** Replaces the live line; an empty text takes it away. */
-    synchronized void live(String text) {
+    @Override
+    public synchronized void live(String text) {
         if (columns == 0 || text.equals(live)) {
             return;
         }
@@ -86,7 +95,7 @@ final class Terminal {
         @Override
         public synchronized void write(int b) {
             if (length == buffer.length) {
-                buffer = java.util.Arrays.copyOf(buffer, 2 * length);
+                buffer = Arrays.copyOf(buffer, 2 * length);
             }
             buffer[length++] = (byte) b;
             if (b == '\n') {

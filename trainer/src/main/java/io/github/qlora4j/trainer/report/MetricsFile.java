@@ -1,0 +1,212 @@
+package io.github.qlora4j.trainer.report;
+
+import com.google.gson.Gson;
+import com.google.gson.GsonBuilder;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonNull;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParseException;
+import com.google.gson.JsonParser;
+import com.google.gson.JsonPrimitive;
+import io.github.qlora4j.quant.QloraException;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * {@code metrics.jsonl}: one JSON object a line, each written whole as it happens.
+ *
+ * <p>A process that is killed leaves at most one torn line, the last. {@link #cutBackTo} takes it away, together with the
+ * steps that a resumed run will make again, so that each step stands there once.
+ */
+public final class MetricsFile implements AutoCloseable {
+    private static final Gson GSON = new GsonBuilder().serializeNulls().create();
+
+    private final Path file;
+    private final FileChannel channel;
+
+    private MetricsFile(Path file, FileChannel channel) {
+        this.file = file;
+        this.channel = channel;
+    }
+
+    /**
+     * Opens a metrics file to add lines at its end, making it where it is not there.
+     *
+     * @param file the file; the caller closes what is returned
+     * @throws QloraException if it cannot be opened
+     */
+    public static MetricsFile open(Path file) {
+        try {
+            return new MetricsFile(
+                    file,
+                    FileChannel.open(
+                            file, StandardOpenOption.CREATE, StandardOpenOption.WRITE, StandardOpenOption.APPEND));
+        } catch (IOException e) {
+            throw new QloraException(file + ": cannot be opened for writing: " + e.getMessage(), e);
+        }
+    }
+
+    /** Adds the line of a step. */
+    public void write(StepMetrics metrics) {
+        JsonObject line = new JsonObject();
+        line.addProperty("step", metrics.step());
+        line.add("epoch", finite(metrics.epoch()));
+        line.add("loss", finite(metrics.loss()));
+        line.add("grad_norm", finite(metrics.gradNorm()));
+        line.add("learning_rate", finite(metrics.learningRate()));
+        line.addProperty("tokens", metrics.tokens());
+        line.addProperty("learned_tokens", metrics.learnedTokens());
+        line.add("tokens_per_second", finite(metrics.tokensPerSecond()));
+        line.add("seconds", finite(metrics.seconds()));
+        line.addProperty("peak_rss_bytes", metrics.peakRssBytes());
+        append(line);
+    }
+
+    /** Adds the line of an evaluation. */
+    public void write(EvalMetrics metrics) {
+        JsonObject line = new JsonObject();
+        line.addProperty("step", metrics.step());
+        line.add("epoch", finite(metrics.epoch()));
+        line.add("eval_loss", finite(metrics.evalLoss()));
+        line.addProperty("eval_learned_tokens", metrics.learnedTokens());
+        line.add("eval_seconds", finite(metrics.seconds()));
+        append(line);
+    }
+
+    /** Waits until all lines are on the disk; called before a checkpoint that counts on them is put in place. */
+    public void sync() {
+        try {
+            channel.force(false);
+        } catch (IOException e) {
+            throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
+        }
+    }
+
+    @Override
+    public void close() {
+        try {
+            channel.close();
+        } catch (IOException e) {
+            throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
+        }
+    }
+
+    /**
+     * Removes the lines of later steps, and lines that are no JSON object with a {@code step}; the rest keeps its bytes.
+     *
+     * @param file the metrics file; nothing is done where it is not there
+     * @param step the last step to keep, with its evaluations; 0 keeps evaluations from before the first step
+     * @return how many lines were removed
+     * @throws QloraException if the file cannot be read or replaced; it is then as it was
+     */
+    public static int cutBackTo(Path file, long step) {
+        if (!Files.exists(file)) {
+            return 0;
+        }
+        int removed = 0;
+        StringBuilder kept = new StringBuilder();
+        String text = text(file);
+        for (String line : text.lines().toList()) {
+            JsonObject object = parse(line);
+            if (object == null || stepOf(object) > step) {
+                removed++;
+            } else {
+                kept.append(line).append('\n');
+            }
+        }
+        // The last line may be whole but for its end.
+        if (removed > 0 || kept.length() != text.length()) {
+            replace(file, kept.toString());
+        }
+        return removed;
+    }
+
+    /**
+     * Reads all whole lines, in file order.
+     *
+     * @throws QloraException if the file cannot be read
+     */
+    public static List<JsonObject> read(Path file) {
+        List<JsonObject> rows = new ArrayList<>();
+        for (String line : text(file).lines().toList()) {
+            JsonObject object = parse(line);
+            if (object != null) {
+                rows.add(object);
+            }
+        }
+        return rows;
+    }
+
+    private void append(JsonObject line) {
+        ByteBuffer bytes = ByteBuffer.wrap((GSON.toJson(line) + "\n").getBytes(StandardCharsets.UTF_8));
+        try {
+            while (bytes.hasRemaining()) {
+                channel.write(bytes);
+            }
+        } catch (IOException e) {
+            throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
+        }
+    }
+
+    /** JSON has no NaN. */
+    private static JsonElement finite(double value) {
+        return Double.isFinite(value) ? new JsonPrimitive(value) : JsonNull.INSTANCE;
+    }
+
+    private static String text(Path file) {
+        try {
+            // Decoded leniently: a torn line may end inside a character.
+            return new String(Files.readAllBytes(file), StandardCharsets.UTF_8)
+                    .lines()
+                    .toList();
+        } catch (IOException e) {
+            throw new QloraException(file + ": cannot be read: " + e.getMessage(), e);
+        }
+    }
+
+    private static JsonObject parse(String line) {
+        try {
+            JsonElement element = JsonParser.parseString(line);
+            return element.isJsonObject() && stepOf(element.getAsJsonObject()) >= 0 ? element.getAsJsonObject() : null;
+        } catch (JsonParseException e) {
+            return null;
+        }
+    }
+
+    private static long stepOf(JsonObject object) {
+        JsonElement step = object.get("step");
+        try {
+            return step == null || !step.isJsonPrimitive() ? -1 : step.getAsLong();
+        } catch (NumberFormatException e) {
+            return -1;
+        }
+    }
+
+    private static void replace(Path file, String text) {
+        Path beside = file.resolveSibling(file.getFileName() + ".tmp");
+        try {
+            try (FileChannel out = FileChannel.open(
+                    beside,
+                    StandardOpenOption.CREATE,
+                    StandardOpenOption.WRITE,
+                    StandardOpenOption.TRUNCATE_EXISTING)) {
+                ByteBuffer bytes = StandardCharsets.UTF_8.encode(text);
+                while (bytes.hasRemaining()) {
+                    out.write(bytes);
+                }
+                out.force(true);
+            }
+            Files.move(beside, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw new QloraException(file + ": cannot be replaced: " + e.getMessage(), e);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+package io.github.qlora4j.trainer.report;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+
+class RssTest {
+    @TempDir
+    Path root;
+
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void linux_tellsTheProcessesMemory() {
+        assertThat(Rss.bytes()).isBetween(10L << 20, 1L << 40);
+        assertThat(Rss.peakBytes()).isGreaterThanOrEqualTo(Rss.bytes() / 2);
+        assertThat(Rss.freeBytes()).isPositive().isLessThanOrEqualTo(Rss.totalBytes());
+    }
+
+    @Test
+    void controlGroup_theTightestLimitOnTheWayUpCounts_withoutReclaimablePages() throws IOException {
+        Path outer = Files.createDirectories(root.resolve("outer"));
+        Path inner = Files.createDirectories(outer.resolve("inner"));
+        Files.writeString(inner.resolve("memory.max"), "max\n");
+        Files.writeString(outer.resolve("memory.max"), "1000\n");
+        Files.writeString(outer.resolve("memory.current"), "700\n");
+        Files.writeString(outer.resolve("memory.stat"), "anon 500\ninactive_file 150\n");
+        assertThat(Rss.cgroupFree("0::/outer/inner\n", root)).isEqualTo(1000 - (700 - 150));
+    }
+
+    @Test
+    void noControlGroup_noLimit() {
+        assertThat(Rss.cgroupFree("", root)).isEqualTo(Long.MAX_VALUE);
+    }
+}
