@@ -164,9 +164,7 @@ public final class MetricsFile implements AutoCloseable {
     private static String text(Path file) {
         try {
             // Decoded leniently: a torn line may end inside a character.
-            return new String(Files.readAllBytes(file), StandardCharsets.UTF_8)
-                    .lines()
-                    .toList();
+            return new String(Files.readAllBytes(file), StandardCharsets.UTF_8);
         } catch (IOException e) {
             throw new QloraException(file + ": cannot be read: " + e.getMessage(), e);
         }
