@@ -43,23 +43,22 @@ public final class TextTemplate implements Template {
         this.prompt = parse("prompt", prompt, promptFields);
         this.historyTurn =
                 historyTurn == null ? null : parse("history_turn", historyTurn, List.of("instruction", "output"));
-        this.promptWithInput = promptWithInput == null
-                ? this.prompt
-                : parse("prompt_with_input", promptWithInput, promptFields);
+        this.promptWithInput =
+                promptWithInput == null ? this.prompt : parse("prompt_with_input", promptWithInput, promptFields);
         this.answer = parse("answer", answer, List.of("output"));
         if (this.answer.stream().filter(Part::field).count() != 1) {
             throw new QloraException("template " + name + ": \"answer\" must have {output} once, found: " + answer);
         }
         requireField("prompt", this.prompt, "instruction");
         requireField("prompt_with_input", this.promptWithInput, "instruction");
-        this.definition = "text 1\n" + this.prompt + "\n" + this.promptWithInput + "\n" + this.historyTurn
-                + "\n" + this.answer;
+        this.definition =
+                "text 1\n" + this.prompt + "\n" + this.promptWithInput + "\n" + this.historyTurn + "\n" + this.answer;
     }
 
     private void requireField(String key, List<Part> parts, String field) {
         if (!parts.contains(new Part(field, true))) {
-            throw new QloraException("template " + name + ": \"" + key + "\" must have {" + field + "} where the " + field
-                    + " is to stand.");
+            throw new QloraException("template " + name + ": \"" + key + "\" must have {" + field + "} where the "
+                    + field + " is to stand.");
         }
     }
 
@@ -83,8 +82,8 @@ public final class TextTemplate implements Template {
                 literal.setLength(0);
                 i = end;
             } else if (c == '{' || c == '}') {
-                throw new QloraException("template " + name + ": \"" + key + "\" has a single " + c + " at character " + i
-                        + ". Write {{ and }} for braces.");
+                throw new QloraException("template " + name + ": \"" + key + "\" has a single " + c + " at character "
+                        + i + ". Write {{ and }} for braces.");
             } else {
                 literal.append(c);
             }
@@ -110,8 +109,7 @@ public final class TextTemplate implements Template {
             turns.append(fill(historyTurn, Map.of("instruction", turn.question(), "output", turn.answer())));
         }
         List<Part> parts = input.isEmpty() ? prompt : promptWithInput;
-        String text =
-                fill(parts, Map.of("instruction", instruction, "input", input, "history", turns.toString()));
+        String text = fill(parts, Map.of("instruction", instruction, "input", input, "history", turns.toString()));
         return parts.contains(new Part("history", true)) ? text : turns + text;
     }
 

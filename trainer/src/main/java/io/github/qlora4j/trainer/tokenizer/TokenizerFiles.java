@@ -133,7 +133,8 @@ final class TokenizerFiles {
         // Ids index the embedding: anything past a few million is damage, and would size a bit set.
         OptionalInt id = JsonFile.integer(value);
         if (id.isEmpty() || id.getAsInt() < 0 || id.getAsInt() >= MAX_ID) {
-            throw new QloraException(file + ": in \"" + where + "\": expected a token id, found " + JsonFile.show(value));
+            throw new QloraException(
+                    file + ": in \"" + where + "\": expected a token id, found " + JsonFile.show(value));
         }
         return id.getAsInt();
     }
@@ -156,7 +157,8 @@ final class TokenizerFiles {
     }
 
     /** The token that a file names under {@code key}; where none does, the first id under {@code key_id}. */
-    private OptionalInt special(String key, JsonObject map, JsonObject config, JsonObject generation, JsonObject model) {
+    private OptionalInt special(
+            String key, JsonObject map, JsonObject config, JsonObject generation, JsonObject model) {
         for (JsonObject named : List.of(map, config)) {
             JsonElement value = named.get(key);
             if (value instanceof JsonObject token) {
