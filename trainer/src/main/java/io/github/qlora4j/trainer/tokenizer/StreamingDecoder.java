@@ -33,7 +33,7 @@ public final class StreamingDecoder {
             ids = Arrays.copyOf(ids, count * 2);
         }
         ids[count++] = id;
-        if (tokenizer.isByteToken(id)) {
+        if (isOfRun(id)) {
             return "";
         }
         int from = shown;
@@ -45,8 +45,7 @@ public final class StreamingDecoder {
                 from = Math.max(0, from - CONTEXT);
                 before = tokenizer.decode(ids, from, shown, skipSpecial);
             }
-            // A run of byte tokens is read as a whole: the context must not begin inside one.
-            while (from > 0 && tokenizer.isByteToken(ids[from])) {
+            while (from > 0 && isOfRun(ids[from])) {
                 before = tokenizer.decode(ids, --from, shown, skipSpecial);
             }
         }
@@ -56,6 +55,14 @@ public final class StreamingDecoder {
         }
         shown = count;
         return show(all.substring(before.length()));
+    }
+
+    /**
+     * A run of byte tokens is read as a whole, and one byte that does not fit makes all of it U+FFFD: nothing of it is
+     * certain, and no context may begin inside it, before the run ends. A token that adds no text does not end it.
+     */
+    private boolean isOfRun(int id) {
+        return tokenizer.isByteToken(id) || tokenizer.addsNoText(id, skipSpecial);
     }
 
     /** Returns what was held back; bytes that never became a character come as U+FFFD. */

@@ -220,6 +220,10 @@ public final class Tokenizer implements AutoCloseable {
         return files.isByteToken(id);
     }
 
+    boolean addsNoText(int id, boolean skipSpecial) {
+        return id >= files.vocabSize() || skipSpecial && files.isSpecial(id);
+    }
+
     private synchronized HuggingFaceTokenizer library() {
         if (closed) {
             throw new IllegalStateException("the tokenizer of " + directory + " is closed");

@@ -37,6 +37,7 @@ final class TokenizerFiles {
     private final String sha256;
     private final Map<String, Integer> added = new HashMap<>();
     private final List<String> special = new ArrayList<>();
+    private final BitSet specialIds = new BitSet();
     private final BitSet byteTokens = new BitSet();
     private final Set<Integer> stopIds = new LinkedHashSet<>();
     private int vocabSize;
@@ -90,6 +91,7 @@ final class TokenizerFiles {
                 note(content, id);
                 if (isSpecial(t)) {
                     special.add(content);
+                    specialIds.set(id);
                 }
             }
         }
@@ -250,6 +252,10 @@ final class TokenizerFiles {
 
     List<String> specialTokens() {
         return special;
+    }
+
+    boolean isSpecial(int id) {
+        return specialIds.get(id);
     }
 
     boolean isByteToken(int id) {
