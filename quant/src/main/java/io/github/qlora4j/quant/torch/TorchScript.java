@@ -14,7 +14,9 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Operators written as TorchScript text in a resource file, run by the engine without Python.
@@ -31,7 +33,7 @@ import java.util.List;
  * NDArray y = ops.tensor(manager, "silu_product", gate, up);
  * }</pre>
  *
- * <p>Arguments are {@code NDArray}, {@code List<NDArray>}, {@code long} or {@code int}, {@code double} or {@code
+ * <p>Arguments are {@code NDArray}, {@code List<NDArray>}, {@code Map<String, NDArray>}, {@code long} or {@code int}, {@code double} or {@code
  * float}, {@code boolean}, {@code long[]} and {@code String}. Results belong to the manager given. Errors of an
  * operator are {@code ai.djl.engine.EngineException}s. A loaded script is shared by all threads and lives as long as
  * the JVM.
@@ -141,6 +143,10 @@ public final class TorchScript {
             return IValue.from((PtNDArray) array);
         } else if (argument instanceof List<?> list) {
             return IValue.listFrom(list.stream().map(PtNDArray.class::cast).toArray(PtNDArray[]::new));
+        } else if (argument instanceof Map<?, ?> map) {
+            Map<String, PtNDArray> tensors = new LinkedHashMap<>();
+            map.forEach((key, tensor) -> tensors.put((String) key, (PtNDArray) tensor));
+            return IValue.stringMapFrom(tensors);
         } else if (argument instanceof Long || argument instanceof Integer) {
             return IValue.from(((Number) argument).longValue());
         } else if (argument instanceof Double || argument instanceof Float) {

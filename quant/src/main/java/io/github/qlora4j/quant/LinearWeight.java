@@ -1,0 +1,35 @@
+package io.github.qlora4j.quant;
+
+import ai.djl.ndarray.NDArray;
+import io.github.qlora4j.quant.torch.Dtype;
+
+/**
+ * A frozen matrix {@code [out, in]} of a linear layer, in whatever form it is kept: one class a scheme.
+ *
+ * <p>Its owner closes it.
+ */
+public interface LinearWeight extends AutoCloseable {
+
+    /** Outputs of the layer. */
+    long rows();
+
+    /** Inputs of the layer. */
+    long cols();
+
+    /** Bytes that the weight takes in memory, scales and all. */
+    long bytes();
+
+    /** The scheme's name, {@code "nf4"} for instance. */
+    String scheme();
+
+    /**
+     * The matrix {@code [out, in]} in {@code compute}.
+     *
+     * @param scratch where a weight that is not kept so is worked out; the result is valid until its next use
+     * @return owned by this weight or by {@code scratch}; the caller does not close it
+     */
+    NDArray dense(Dtype compute, Scratch scratch);
+
+    @Override
+    void close();
+}

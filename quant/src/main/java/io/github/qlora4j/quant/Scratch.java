@@ -1,0 +1,42 @@
+package io.github.qlora4j.quant;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.quant.torch.Torch;
+import java.util.Arrays;
+
+/**
+ * One buffer that is used again and again for a weight worked out just before its use.
+ *
+ * <p>The tensor stays the same, at the same address, while dtype and shape do: a graph that has saved it finds the
+ * weight again once it is worked out again. Not for several threads at a time. The owner closes it.
+ */
+public final class Scratch implements AutoCloseable {
+
+    private NDManager manager;
+    private NDArray buffer;
+    private Dtype dtype;
+    private long[] shape;
+
+    /** A tensor of this dtype and shape with whatever the last use left in it. */
+    public NDArray buffer(Dtype dtype, long... shape) {
+        if (buffer == null || dtype != this.dtype || !Arrays.equals(shape, this.shape)) {
+            close();
+            manager = Torch.newManager();
+            buffer = Torch.empty(manager, dtype, shape);
+            this.dtype = dtype;
+            this.shape = shape.clone();
+        }
+        return buffer;
+    }
+
+    @Override
+    public void close() {
+        if (manager != null) {
+            manager.close();
+            manager = null;
+            buffer = null;
+        }
+    }
+}
