@@ -1,0 +1,64 @@
+package io.github.qlora4j.trainer.optim;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import ai.djl.ndarray.NDManager;
+import com.google.gson.JsonArray;
+import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.quant.torch.Torch;
+import io.github.qlora4j.trainer.config.OptimizerName;
+import java.nio.file.Path;
+import java.util.Base64;
+import java.util.HashMap;
+import java.util.Map;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class AdamWGoldenTest {
+
+    @TempDir
+    Path pages;
+
+    @ParameterizedTest
+    @CsvSource({
+        "ADAMW_TORCH, adamw_torch, FLOAT32",
+        "ADAMW_TORCH, adamw_torch_bf16, BFLOAT16",
+        "PAGED_ADAMW_32BIT, paged_adamw_32bit, FLOAT32",
+        "PAGED_ADAMW_32BIT, paged_adamw_32bit_bf16, BFLOAT16",
+        "ADAMW_8BIT, adamw_8bit, FLOAT32",
+        "ADAMW_8BIT, adamw_8bit_bf16, BFLOAT16",
+        "PAGED_ADAMW_8BIT, adamw_8bit, FLOAT32",
+    })
+    void equalsPythonByteForByteOverTwentyUpdates(OptimizerName name, String file, Dtype dtype) {
+        JsonObject golden = Golden.read(file);
+        JsonArray updates = golden.getAsJsonArray("updates");
+        OptimizerConfig config = OptimizerConfig.of(name).withWeightDecay(0.01).withPages(pages, 1 << 20);
+        try (NDManager manager = Torch.newManager();
+                Optimizer optimizer = Optimizer.create(config, Golden.parameters(manager, dtype))) {
+            Map<String, byte[]> own = new HashMap<>();
+            for (int k = 0; k < Golden.UPDATES; k++) {
+                try (NDManager step = Torch.newManager()) {
+                    optimizer.step(Golden.gradients(step, k), Golden.rate(k));
+                }
+                own.clear();
+                optimizer.parameters().forEach(p -> own.put(p.name(), Golden.bytes(p.value())));
+                own.putAll(SavedState.of(optimizer).bytes);
+                Map<String, String> hashes = new HashMap<>();
+                own.forEach((key, value) -> hashes.put(key, Golden.hash(value)));
+                Map<String, String> expected = new HashMap<>();
+                updates.get(k)
+                        .getAsJsonObject()
+                        .entrySet()
+                        .forEach(e -> expected.put(e.getKey(), e.getValue().getAsString()));
+                assertThat(hashes).as("update " + (k + 1)).isEqualTo(expected);
+            }
+            golden.getAsJsonObject("last")
+                    .entrySet()
+                    .forEach(e -> assertThat(own.get(e.getKey()))
+                            .as(e.getKey())
+                            .isEqualTo(Base64.getDecoder().decode(e.getValue().getAsString())));
+        }
+    }
+}
