@@ -1,0 +1,53 @@
+package io.github.qlora4j.peft;
+
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+
+/** Finds what a misspelt module name may have meant. */
+final class NearestNames {
+
+    private NearestNames() {}
+
+    /** Returns up to three suffixes of module names, of as many dotted parts as {@code wrong} has, nearest first. */
+    static List<String> of(String wrong, Collection<String> modules) {
+        int parts = wrong.split("\\.", -1).length;
+        Set<String> suffixes = new LinkedHashSet<>();
+        for (String module : modules) {
+            suffixes.add(lastParts(module, parts));
+        }
+        suffixes.removeIf(s -> s.chars().allMatch(c -> c == '.' || Character.isDigit(c)));
+        return suffixes.stream()
+                .sorted(Comparator.comparingInt((String s) -> distance(wrong, s)).thenComparing(s -> s))
+                .limit(3)
+                .toList();
+    }
+
+    private static String lastParts(String name, int parts) {
+        int from = name.length();
+        for (int i = 0; i < parts && from > 0; i++) {
+            from = name.lastIndexOf('.', from - 1);
+        }
+        return from <= 0 ? name : name.substring(from + 1);
+    }
+
+    /** Levenshtein's distance: insertions, deletions and substitutions that turn one text into the other. */
+    static int distance(String a, String b) {
+        int[] row = new int[b.length() + 1];
+        for (int j = 0; j <= b.length(); j++) {
+            row[j] = j;
+        }
+        for (int i = 1; i <= a.length(); i++) {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= b.length(); j++) {
+                int substituted = diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.min(substituted, 1 + Math.min(row[j], row[j - 1]));
+            }
+        }
+        return row[b.length()];
+    }
+}
