@@ -56,8 +56,7 @@ public final class Adapter implements AutoCloseable {
      * @param targets what {@link TargetModules#resolve} found
      * @param dtype BFLOAT16, FLOAT16 or FLOAT32
      */
-    public static Adapter create(
-            NDManager parent, LoraConfig config, List<Target> targets, Dtype dtype, long seed) {
+    public static Adapter create(NDManager parent, LoraConfig config, List<Target> targets, Dtype dtype, long seed) {
         if (!dtype.isFloating()) {
             throw new QloraException("An adapter cannot be " + dtype.torchName() + ". Use bfloat16 or float32.");
         }
@@ -167,7 +166,9 @@ public final class Adapter implements AutoCloseable {
 
     /** The number of trained numbers. */
     public long parameterCount() {
-        return parameters().values().stream().mapToLong(t -> t.getShape().size()).sum();
+        return parameters().values().stream()
+                .mapToLong(t -> t.getShape().size())
+                .sum();
     }
 
     /** peft keeps the bias of a module that has an adapter under the module that the adapter wraps. */
@@ -193,8 +194,7 @@ public final class Adapter implements AutoCloseable {
         } catch (IOException e) {
             throw new QloraException("Cannot make the directory " + directory + ": " + e, e);
         }
-        SafetensorsWriter.writeAll(
-                directory.resolve(WEIGHTS), Map.of("format", "pt"), new TreeMap<>(parameters()));
+        SafetensorsWriter.writeAll(directory.resolve(WEIGHTS), Map.of("format", "pt"), new TreeMap<>(parameters()));
         configFile.write(directory);
     }
 

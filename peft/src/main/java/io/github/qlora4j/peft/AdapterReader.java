@@ -86,16 +86,19 @@ final class AdapterReader {
     /** Turns a key of the file into the name that the tensor has, or would have, in the base. */
     private String baseName(String key) {
         if (!key.startsWith(Adapter.PREFIX)) {
-            throw new QloraException(file + ": tensor " + key + " is unexpected: names of a LoRA adapter begin with "
-                    + Adapter.PREFIX);
+            throw new QloraException(
+                    file + ": tensor " + key + " is unexpected: names of a LoRA adapter begin with " + Adapter.PREFIX);
         }
-        for (String part : List.of(".lora_embedding_A", ".lora_embedding_B", ".lora_magnitude_vector", ".lora_B.bias")) {
+        for (String part :
+                List.of(".lora_embedding_A", ".lora_embedding_B", ".lora_magnitude_vector", ".lora_B.bias")) {
             if (key.contains(part)) {
                 throw new QloraException(file + ": tensor " + key + " is not supported (" + part.substring(1)
                         + "). Only LoRA on linear modules is: pairs of lora_A.weight and lora_B.weight.");
             }
         }
-        return key.substring(Adapter.PREFIX.length()).replace(".base_layer.", ".").replace(".modules_to_save.", ".");
+        return key.substring(Adapter.PREFIX.length())
+                .replace(".base_layer.", ".")
+                .replace(".modules_to_save.", ".");
     }
 
     /** Finds the targets by the tensors' own names and shapes, where the base is not at hand. */
@@ -131,8 +134,14 @@ final class AdapterReader {
             LoraConfig config, List<Target> targets, List<ModuleInfo> modules, Map<String, TensorInfo> byName) {
         Set<String> expected = new LinkedHashSet<>();
         for (Target target : targets) {
-            checkShape(expected, byName, target.name() + SUFFIX_A, target.r(), target.module().cols());
-            checkShape(expected, byName, target.name() + SUFFIX_B, target.module().rows(), target.r());
+            checkShape(
+                    expected,
+                    byName,
+                    target.name() + SUFFIX_A,
+                    target.r(),
+                    target.module().cols());
+            checkShape(
+                    expected, byName, target.name() + SUFFIX_B, target.module().rows(), target.r());
         }
         Map<String, ModuleInfo> base = new HashMap<>();
         if (modules != null) {
@@ -173,15 +182,14 @@ final class AdapterReader {
                     + ". Is this the base that the adapter was trained on?");
         }
         if (!info.dtype().isFloating()) {
-            throw new QloraException(
-                    file + ": tensor " + info.name() + " is " + info.dtype().torchName()
-                            + ". A floating dtype is expected.");
+            throw new QloraException(file + ": tensor " + info.name() + " is "
+                    + info.dtype().torchName() + ". A floating dtype is expected.");
         }
     }
 
     private QloraException missing(String name) {
-        return new QloraException(file + ": tensor " + Adapter.PREFIX + name + " is missing. "
-                + AdapterConfigFile.NAME + " asks for it on this base.");
+        return new QloraException(file + ": tensor " + Adapter.PREFIX + name + " is missing. " + AdapterConfigFile.NAME
+                + " asks for it on this base.");
     }
 
     private void checkNotLora(String name, TensorInfo info) {
@@ -209,7 +217,9 @@ final class AdapterReader {
                 throw unexpected(info);
             }
             if (module.rows() > 0) {
-                checkShape(info, module.cols() > 0 ? new long[] {module.rows(), module.cols()} : new long[] {module.rows()});
+                checkShape(
+                        info,
+                        module.cols() > 0 ? new long[] {module.rows(), module.cols()} : new long[] {module.rows()});
             }
         } else {
             throw unexpected(info);

@@ -74,7 +74,8 @@ public record LoraConfig(
         require(
                 excludeModules instanceof TargetModules.Names || excludeModules instanceof TargetModules.Regex,
                 "exclude_modules must be a list of names or a regular expression.");
-        boolean isText = targetModules instanceof TargetModules.Regex || targetModules instanceof TargetModules.AllLinear;
+        boolean isText =
+                targetModules instanceof TargetModules.Regex || targetModules instanceof TargetModules.AllLinear;
         require(
                 !isText || layersToTransform.isEmpty(),
                 "layers_to_transform cannot be used when target_modules is a regular expression or all-linear."

@@ -23,9 +23,8 @@ public record LoraWeights(String module, int r, NDArray a, NDArray b, double sca
                     + b.getShape() + "; expected [r, in] and [out, r]");
         }
         if (Torch.dtype(a) != Torch.dtype(b)) {
-            throw new IllegalArgumentException(
-                    module + ": A is " + Torch.dtype(a).torchName() + " and B is "
-                            + Torch.dtype(b).torchName());
+            throw new IllegalArgumentException(module + ": A is "
+                    + Torch.dtype(a).torchName() + " and B is " + Torch.dtype(b).torchName());
         }
     }
 

@@ -42,8 +42,7 @@ public final class Merge {
             throw new QloraException("The adapter of " + lora.module() + " is for a weight [" + rows + ", " + cols
                     + "], the base's is " + w.getShape() + ". Merge onto the model that the adapter was trained on.");
         }
-        NDArray merged = OPS.tensor(
-                manager, "merge", w, lora.a(), lora.b(), lora.scaling(), fanInFanOut, dtype.code());
+        NDArray merged = OPS.tensor(manager, "merge", w, lora.a(), lora.b(), lora.scaling(), fanInFanOut, dtype.code());
         long bad = OPS.integer("count_not_finite", merged);
         if (bad > 0) {
             merged.close();

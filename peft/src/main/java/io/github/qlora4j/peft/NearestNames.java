@@ -20,7 +20,8 @@ final class NearestNames {
         }
         suffixes.removeIf(s -> s.chars().allMatch(c -> c == '.' || Character.isDigit(c)));
         return suffixes.stream()
-                .sorted(Comparator.comparingInt((String s) -> distance(wrong, s)).thenComparing(s -> s))
+                .sorted(Comparator.comparingInt((String s) -> distance(wrong, s))
+                        .thenComparing(s -> s))
                 .limit(3)
                 .toList();
     }

@@ -35,7 +35,8 @@ final class TargetMatching {
         this.targets = config.targetModules() instanceof TargetModules.ModelDefault
                 ? DefaultTargets.of(modelType)
                 : config.targetModules();
-        this.regex = targets instanceof TargetModules.Regex r ? PythonRegex.compile(r.pattern(), "target_modules") : null;
+        this.regex =
+                targets instanceof TargetModules.Regex r ? PythonRegex.compile(r.pattern(), "target_modules") : null;
         this.excluded = config.excludeModules() instanceof TargetModules.Regex r
                 ? PythonRegex.compile(r.pattern(), "exclude_modules")
                 : null;
@@ -167,20 +168,25 @@ final class TargetMatching {
                 message.append(" The list is empty: name at least one module.");
             }
             for (String name : names.names()) {
-                if (modules.stream().noneMatch(m -> m.name().equals(name) || m.name().endsWith("." + name))) {
+                if (modules.stream()
+                        .noneMatch(m -> m.name().equals(name) || m.name().endsWith("." + name))) {
                     message.append(nearest(name, modules));
                 }
             }
         } else if (targets instanceof TargetModules.Regex r) {
-            message.append('\'').append(r.pattern()).append("' match no module of the base. As a string it is a regular");
+            message.append('\'')
+                    .append(r.pattern())
+                    .append("' match no module of the base. As a string it is a regular");
             message.append(" expression and must match a whole name, such as ");
-            message.append(linear.isEmpty() ? "model.layers.0.self_attn.q_proj" : linear.get(0)).append('.');
+            message.append(linear.isEmpty() ? "model.layers.0.self_attn.q_proj" : linear.get(0))
+                    .append('.');
         } else {
             message.append("all-linear match no module of the base: it has no linear module besides the output head.");
         }
         if (!config.layersToTransform().isEmpty()) {
             message.append(" layers_to_transform is ").append(config.layersToTransform());
-            message.append(config.layersPattern().isEmpty() ? "." : " with layers_pattern " + config.layersPattern() + ".");
+            message.append(
+                    config.layersPattern().isEmpty() ? "." : " with layers_pattern " + config.layersPattern() + ".");
         }
         if (modules.stream().anyMatch(m -> isExcluded(m.name()) || isSaved(m.name()))) {
             message.append(" Some modules are left out by exclude_modules or modules_to_save.");
@@ -191,8 +197,10 @@ final class TargetMatching {
     /** peft passes over a name that matches nothing; asked for anew it is most often a slip of the pen. */
     private static void reportUnmatchedNames(List<String> names, List<ModuleInfo> modules, boolean strict) {
         for (String name : names) {
-            if (modules.stream().noneMatch(m -> m.name().equals(name) || m.name().endsWith("." + name))) {
-                String message = "target_modules '" + name + "' matches no module of the base." + nearest(name, modules);
+            if (modules.stream()
+                    .noneMatch(m -> m.name().equals(name) || m.name().endsWith("." + name))) {
+                String message =
+                        "target_modules '" + name + "' matches no module of the base." + nearest(name, modules);
                 if (strict) {
                     throw new QloraException(message + " Mend the name or leave it out.");
                 }
@@ -202,8 +210,10 @@ final class TargetMatching {
     }
 
     private static String nearest(String name, List<ModuleInfo> modules) {
-        List<String> linear =
-                modules.stream().filter(ModuleInfo::isLinear).map(ModuleInfo::name).toList();
+        List<String> linear = modules.stream()
+                .filter(ModuleInfo::isLinear)
+                .map(ModuleInfo::name)
+                .toList();
         List<String> nearest = NearestNames.of(name, linear);
         return nearest.isEmpty() ? "" : " Nearest to '" + name + "': " + String.join(", ", nearest) + ".";
     }

@@ -28,8 +28,7 @@ final class UnsupportedKeys {
             "use_bdlora",
             "velora_config");
 
-    static final List<String> WRITTEN_AS_FALSE =
-            List.of("ensure_weight_tying", "lora_bias", "use_dora", "use_qalora");
+    static final List<String> WRITTEN_AS_FALSE = List.of("ensure_weight_tying", "lora_bias", "use_dora", "use_qalora");
 
     /** Keys that do not change what an adapter computes. */
     private static final Set<String> HARMLESS =
@@ -48,7 +47,10 @@ final class UnsupportedKeys {
                     + ", which is not supported: it changes what the adapter computes."
                     + " Only plain LoRA is; merge this adapter with peft, or train one without " + key + ".");
         }
-        LOG.warn("{}: the key {} is not known and is passed over; peft {} does the same", file, key,
+        LOG.warn(
+                "{}: the key {} is not known and is passed over; peft {} does the same",
+                file,
+                key,
                 AdapterConfigFile.PEFT_VERSION);
     }
 
@@ -56,9 +58,7 @@ final class UnsupportedKeys {
         return value.isJsonNull()
                 || value.isJsonObject() && value.getAsJsonObject().isEmpty()
                 || value.isJsonArray() && value.getAsJsonArray().isEmpty()
-                || value.isJsonPrimitive()
-                        && value.getAsJsonPrimitive().isBoolean()
-                        && !value.getAsBoolean();
+                || value.isJsonPrimitive() && value.getAsJsonPrimitive().isBoolean() && !value.getAsBoolean();
     }
 
     static String shortened(JsonElement value) {
