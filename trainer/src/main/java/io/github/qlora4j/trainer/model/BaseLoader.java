@@ -1,0 +1,145 @@
+package io.github.qlora4j.trainer.model;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.DenseWeight;
+import io.github.qlora4j.quant.LinearWeight;
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.safetensors.ModelDirectory;
+import io.github.qlora4j.quant.safetensors.TensorInfo;
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.quant.torch.Torch;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Reads a model directory into a {@link BaseModel}: everything is checked from the headers, then read one by one. */
+final class BaseLoader {
+
+    private static final String EMBEDDINGS = "model.embed_tokens.weight";
+    private static final String NORM = "model.norm.weight";
+    private static final String HEAD = "lm_head.weight";
+
+    private final Path directory;
+    private final BaseOptions options;
+    private final ModelConfig config;
+    private final Dtype dtype;
+    private final Dtype stream;
+
+    BaseLoader(Path directory, BaseOptions options) {
+        this.directory = directory;
+        this.options = options;
+        this.config = ModelConfig.read(directory);
+        this.dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
+        this.stream = options.upcast() ? Dtype.FLOAT32 : dtype;
+    }
+
+    BaseModel load() {
+        NDManager manager = Torch.newManager();
+        List<BaseModel.Layer> layers = new ArrayList<>();
+        try (ModelDirectory files = ModelDirectory.open(directory)) {
+            check(files);
+            NDArray embeddings = read(manager, files, EMBEDDINGS);
+            for (int i = 0; i < config.numHiddenLayers(); i++) {
+                layers.add(layer(manager, files, "model.layers." + i + "."));
+            }
+            NDArray norm = read(manager, files, NORM);
+            NDArray head = config.tieWordEmbeddings() ? embeddings : read(manager, files, HEAD);
+            return new BaseModel(manager, directory, config, options, stream, embeddings, norm, head, layers);
+        } catch (RuntimeException | Error e) {
+            layers.forEach(layer -> layer.linears().values().forEach(LinearWeight::close));
+            manager.close();
+            throw e;
+        }
+    }
+
+    private BaseModel.Layer layer(NDManager manager, ModelDirectory files, String prefix) {
+        Map<String, LinearWeight> linears = new LinkedHashMap<>();
+        Map<String, NDArray> tensors = new LinkedHashMap<>();
+        for (Family.Linear linear : config.family().linears(config)) {
+            linears.put(linear.name(), linear(manager, files, prefix + linear.name()));
+            if (linear.bias()) {
+                tensors.put(linear.name() + ".bias", read(manager, files, prefix + linear.name() + ".bias"));
+            }
+        }
+        for (String norm : config.family().norms()) {
+            tensors.put(norm + ".weight", read(manager, files, prefix + norm + ".weight"));
+        }
+        return new BaseModel.Layer(linears, tensors);
+    }
+
+    private LinearWeight linear(NDManager manager, ModelDirectory files, String module) {
+        return new DenseWeight(read(manager, files, module + ".weight", stream));
+    }
+
+    private NDArray read(NDManager manager, ModelDirectory files, String name) {
+        return read(manager, files, name, stream);
+    }
+
+    /** Reads a tensor; it is rounded to the model's dtype on the way, as transformers does. */
+    private NDArray read(NDManager manager, ModelDirectory files, String name, Dtype as) {
+        NDArray tensor = files.read(manager, name);
+        for (Dtype step : List.of(dtype, as)) {
+            if (Torch.dtype(tensor) != step) {
+                try (NDArray old = tensor) {
+                    tensor = Torch.cast(manager, old, step);
+                }
+            }
+        }
+        return tensor;
+    }
+
+    private void check(ModelDirectory files) {
+        List<String> problems = new ArrayList<>();
+        expect(files, problems, EMBEDDINGS, config.vocabSize(), config.hiddenSize());
+        for (int i = 0; i < config.numHiddenLayers(); i++) {
+            String prefix = "model.layers." + i + ".";
+            for (Family.Linear linear : config.family().linears(config)) {
+                expect(files, problems, prefix + linear.name() + ".weight", linear.out(), linear.in());
+                if (linear.bias()) {
+                    expect(files, problems, prefix + linear.name() + ".bias", linear.out());
+                } else if (files.has(prefix + linear.name() + ".bias")) {
+                    problems.add("tensor " + prefix + linear.name()
+                            + ".bias is there, but config.json says that this layer has no bias");
+                }
+            }
+            for (String norm : config.family().norms()) {
+                expect(files, problems, prefix + norm + ".weight", config.hiddenSize());
+            }
+        }
+        expect(files, problems, NORM, config.hiddenSize());
+        if (!config.tieWordEmbeddings()) {
+            expect(files, problems, HEAD, config.vocabSize(), config.hiddenSize());
+        }
+        String beyond = "model.layers." + config.numHiddenLayers() + ".";
+        files.names().stream()
+                .filter(n -> n.startsWith(beyond))
+                .findFirst()
+                .ifPresent(n -> problems.add("tensor " + n + " is there, but config.json has num_hidden_layers "
+                        + config.numHiddenLayers()));
+        if (!problems.isEmpty()) {
+            int more = problems.size() - 8;
+            throw new QloraException(directory + " does not hold the model that its config.json describes:\n  "
+                    + String.join("\n  ", problems.subList(0, Math.min(8, problems.size())))
+                    + (more > 0 ? "\n  and " + more + " more" : ""));
+        }
+    }
+
+    private static void expect(ModelDirectory files, List<String> problems, String name, long... shape) {
+        if (!files.has(name)) {
+            problems.add("tensor " + name + " is missing");
+            return;
+        }
+        TensorInfo info = files.info(name);
+        if (!Arrays.equals(info.shape(), shape)) {
+            problems.add("tensor " + name + ": expected shape " + Arrays.toString(shape) + ", got "
+                    + Arrays.toString(info.shape()));
+        } else if (!info.dtype().isFloating()) {
+            problems.add("tensor " + name + ": expected a floating-point dtype, got "
+                    + info.dtype().safetensors());
+        }
+    }
+}

@@ -1,0 +1,295 @@
+package io.github.qlora4j.trainer.model;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.LinearWeight;
+import io.github.qlora4j.quant.Scratch;
+import io.github.qlora4j.quant.torch.Torch;
+import io.github.qlora4j.quant.torch.TorchScript;
+import io.github.qlora4j.trainer.data.PackedRows;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/**
+ * Runs a base with what is trained on it: a block at a time, forward and backward, or a token at a time with a cache.
+ *
+ * <p>4-bit weights of one block at a time stand worked out in scratch. Tensors that a method makes belong to the manager
+ * given. For one thread at a time. Closing it frees the scratch, neither the base nor what is trained.
+ */
+public final class Decoder implements AutoCloseable {
+
+    /** Positions whose logits stand in memory at once. */
+    static final int HEAD_CHUNK = 256;
+
+    private static final Map<String, TorchScript> SCRIPTS = new HashMap<>();
+
+    private final BaseModel base;
+    private final Trained trained;
+    private final TorchScript script;
+    private final Rope rope;
+    private final Map<String, Scratch> scratch = new HashMap<>();
+    private final long[] shape;
+    private final double scale;
+
+    /** Borrows both: their owners close them. */
+    public Decoder(BaseModel base, Trained trained) {
+        this.base = base;
+        this.trained = trained;
+        ModelConfig config = base.config();
+        this.script = script(config.family().script());
+        this.rope = new Rope(config);
+        this.shape = new long[] {config.numAttentionHeads(), config.numKeyValueHeads(), config.headDim()};
+        this.scale = 1 / Math.sqrt(config.headDim());
+    }
+
+    private static TorchScript script(String family) {
+        synchronized (SCRIPTS) {
+            return SCRIPTS.computeIfAbsent(
+                    family,
+                    f -> TorchScript.load(Decoder.class, "linear.py", "attention.py", f, "block.py", "head.py"));
+        }
+    }
+
+    /** Rows on their way through the blocks: where each starts, and its tokens' angles. */
+    public record Rows(long[] starts, Rope.Angles angles) {}
+
+    /** The frozen base. */
+    public BaseModel base() {
+        return base;
+    }
+
+    /** What is trained on it. */
+    public Trained trained() {
+        return trained;
+    }
+
+    /** Prepares the rows of a batch. */
+    public Rows rows(NDManager manager, PackedRows packed) {
+        long[] starts = new long[packed.rowStarts().length];
+        for (int i = 0; i < starts.length; i++) {
+            starts[i] = packed.rowStarts()[i];
+        }
+        return new Rows(starts, rope.ofRows(manager, packed.positions(), packed.rowStarts(), base.stream()));
+    }
+
+    /** The tokens' embeddings, {@code [tokens, hidden_size]}. */
+    public NDArray embed(NDManager manager, int[] inputIds) {
+        try (NDArray ids = Torch.ofInts(manager, inputIds, inputIds.length)) {
+            NDArray table = trained.embeddings().orElse(base.embeddings());
+            return script.tensor(manager, "embed", table, ids, base.stream().code());
+        }
+    }
+
+    /** The gradient of trained embeddings, float32, from that of the tokens' embeddings. */
+    public NDArray embedBackward(NDManager manager, NDArray gradient, int[] inputIds) {
+        try (NDArray ids = Torch.ofInts(manager, inputIds, inputIds.length)) {
+            return script.tensor(
+                    manager, "embed_backward", gradient, ids, base.config().vocabSize());
+        }
+    }
+
+    /**
+     * A block forward: its result, then what its backward pass needs.
+     *
+     * @param keepGraph keep everything, so that nothing is recomputed
+     * @param seed draws the dropout masks
+     */
+    public NDList forward(NDManager manager, int layer, NDArray x, Rows rows, boolean keepGraph, long seed) {
+        return script.tensors(
+                manager,
+                "block_forward",
+                x,
+                frozen(layer),
+                trained.layer(layer),
+                rows.angles().cos(),
+                rows.angles().sin(),
+                rows.starts(),
+                shape,
+                window(layer),
+                base.config().rmsNormEps(),
+                scale,
+                trained.dropout(),
+                layerSeed(seed, layer),
+                keepGraph);
+    }
+
+    /**
+     * A block backward: the gradient of its input (empty below the lowest trained block), then those of its trained
+     * tensors in their order.
+     *
+     * @param kept what {@link #forward} left behind its result
+     */
+    public NDList backward(NDManager manager, int layer, NDArray gradient, NDList kept, Rows rows, long seed) {
+        boolean wantsInput =
+                layer > trained.lowestLayer() || trained.embeddings().isPresent();
+        return script.tensors(
+                manager,
+                "block_backward",
+                gradient,
+                kept,
+                frozen(layer),
+                trained.layer(layer),
+                rows.angles().cos(),
+                rows.angles().sin(),
+                rows.starts(),
+                shape,
+                window(layer),
+                base.config().rmsNormEps(),
+                scale,
+                trained.dropout(),
+                layerSeed(seed, layer),
+                wantsInput);
+    }
+
+    /**
+     * The loss of learned positions, and its gradients.
+     *
+     * @param x the last block's result
+     * @param factor what the summed loss and its gradients are multiplied by
+     * @param gradients whether they are wanted
+     * @return the loss (float64, a scalar), the gradient of {@code x}, and that of the head where it is trained
+     */
+    public NDList loss(NDManager manager, NDArray x, PackedRows packed, double factor, boolean gradients) {
+        try (NDArray at = Torch.ofInts(manager, packed.learnedPositions(), packed.learned());
+                NDArray targets = Torch.ofInts(manager, packed.learnedTargets(), packed.learned())) {
+            return script.tensors(
+                    manager,
+                    "loss",
+                    x,
+                    at,
+                    targets,
+                    base.norm(),
+                    base.config().rmsNormEps(),
+                    headWeight(),
+                    HEAD_CHUNK,
+                    factor,
+                    gradients,
+                    gradients && trained.head().isPresent());
+        }
+    }
+
+    /** ln p of the learned targets, float32 {@code [learned]}. */
+    public NDArray logProbabilities(NDManager manager, NDArray x, PackedRows packed) {
+        try (NDArray at = Torch.ofInts(manager, packed.learnedPositions(), packed.learned());
+                NDArray targets = Torch.ofInts(manager, packed.learnedTargets(), packed.learned())) {
+            return script.tensor(
+                    manager,
+                    "log_probabilities",
+                    x,
+                    at,
+                    targets,
+                    base.norm(),
+                    base.config().rmsNormEps(),
+                    headWeight(),
+                    HEAD_CHUNK);
+        }
+    }
+
+    /** Rows through all blocks with nothing kept for a backward pass. */
+    public NDArray encode(NDManager manager, PackedRows packed) {
+        try (NDManager pass = manager.newSubManager()) {
+            Rows rows = rows(pass, packed);
+            NDArray x = embed(pass, packed.inputIds());
+            for (int layer = 0; layer < base.layers().size(); layer++) {
+                NDList result = script.tensors(
+                        pass,
+                        "block_forward",
+                        x,
+                        frozen(layer),
+                        trained.layer(layer),
+                        rows.angles().cos(),
+                        rows.angles().sin(),
+                        rows.starts(),
+                        shape,
+                        window(layer),
+                        base.config().rmsNormEps(),
+                        scale,
+                        0.0,
+                        0,
+                        false);
+                x.close();
+                x = result.get(0);
+                result.subList(1, result.size()).forEach(NDArray::close);
+            }
+            x.attach(manager);
+            return x;
+        }
+    }
+
+    /**
+     * New tokens of one row after those in the cache, which grows by them.
+     *
+     * @return the logits of the last token, float32 {@code [vocab_size]}
+     */
+    public NDArray next(NDManager manager, int[] inputIds, KvCache cache) {
+        try (NDManager pass = manager.newSubManager()) {
+            cache.reserve(inputIds.length);
+            Rope.Angles angles = rope.from(pass, cache.length(), inputIds.length, base.stream());
+            NDArray x = embed(pass, inputIds);
+            for (int layer = 0; layer < base.layers().size(); layer++) {
+                NDArray y = script.tensor(
+                        pass,
+                        "block_cached",
+                        x,
+                        frozen(layer),
+                        trained.layer(layer),
+                        angles.cos(),
+                        angles.sin(),
+                        cache.keys(layer),
+                        cache.values(layer),
+                        cache.length(),
+                        shape,
+                        window(layer),
+                        base.config().rmsNormEps(),
+                        scale);
+                x.close();
+                x = y;
+            }
+            cache.grow(inputIds.length);
+            return script.tensor(
+                    manager, "last_logits", x, base.norm(), base.config().rmsNormEps(), headWeight());
+        }
+    }
+
+    /** An empty cache for one row; the caller closes it. */
+    public KvCache newCache() {
+        return new KvCache(base.config(), base.stream());
+    }
+
+    private NDArray headWeight() {
+        return trained.head().orElse(base.head());
+    }
+
+    private long window(int layer) {
+        return base.config().slidingWindows().get(layer);
+    }
+
+    /** The frozen tensors of a block, its 4-bit weights worked out in scratch. */
+    private Map<String, NDArray> frozen(int layer) {
+        BaseModel.Layer weights = base.layers().get(layer);
+        Map<String, NDArray> tensors = new LinkedHashMap<>(weights.tensors());
+        for (Map.Entry<String, LinearWeight> linear : weights.linears().entrySet()) {
+            tensors.put(
+                    linear.getKey() + ".weight",
+                    linear.getValue()
+                            .dense(
+                                    base.computeOf(linear.getValue()),
+                                    scratch.computeIfAbsent(linear.getKey(), k -> new Scratch())));
+        }
+        tensors.putAll(trained.scalings(layer));
+        return tensors;
+    }
+
+    private static long layerSeed(long seed, int layer) {
+        // seven linear layers of a block draw from consecutive seeds
+        return (seed * 1_000_003L + layer * 16L) & Long.MAX_VALUE;
+    }
+
+    @Override
+    public void close() {
+        scratch.values().forEach(Scratch::close);
+        scratch.clear();
+    }
+}

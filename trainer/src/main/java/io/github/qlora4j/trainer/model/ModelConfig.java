@@ -1,0 +1,150 @@
+package io.github.qlora4j.trainer.model;
+
+import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.torch.Dtype;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * What {@code config.json} says of a decoder, in the names of Hugging Face.
+ *
+ * <p>Both spellings are read: that of transformers 5 ({@code dtype}, {@code rope_parameters}) and the one that most
+ * published models have ({@code torch_dtype}, {@code rope_theta}, {@code rope_scaling}).
+ *
+ * @param slidingWindows a layer each: how many tokens back it looks, itself included, or 0 for all
+ * @param dtype the stored dtype, where the file names one
+ * @param quantization the file's {@code quantization_config}, where it has one
+ * @param json the whole file
+ */
+public record ModelConfig(
+        Family family,
+        int vocabSize,
+        int hiddenSize,
+        int intermediateSize,
+        int numHiddenLayers,
+        int numAttentionHeads,
+        int numKeyValueHeads,
+        int headDim,
+        int maxPositionEmbeddings,
+        double rmsNormEps,
+        boolean attentionBias,
+        boolean mlpBias,
+        boolean tieWordEmbeddings,
+        double ropeTheta,
+        RopeScaling ropeScaling,
+        List<Integer> slidingWindows,
+        Optional<Dtype> dtype,
+        Optional<JsonObject> quantization,
+        JsonObject json) {
+
+    /** {@code model_type}. */
+    public String modelType() {
+        return family.modelType();
+    }
+
+    /**
+     * Reads {@code config.json} of a model directory.
+     *
+     * @throws QloraException if the file is missing or damaged, or names something that is not supported here
+     */
+    public static ModelConfig read(Path directory) {
+        return readFile(directory.resolve("config.json"));
+    }
+
+    static ModelConfig readFile(Path file) {
+        ConfigJson config = ConfigJson.read(file);
+        if (!config.has("model_type")) {
+            throw config.missing("model_type");
+        }
+        Family family = Family.of(config.string("model_type", ""))
+                .orElseThrow(() -> config.wrong("model_type", "one of " + Family.supported()));
+        int hidden = config.integer("hidden_size", 1);
+        int heads = config.integer("num_attention_heads", 1);
+        int keyHeads = config.integer("num_key_value_heads", 1, heads);
+        if (heads % keyHeads != 0) {
+            throw config.wrong("num_key_value_heads", "a divisor of num_attention_heads, " + heads);
+        }
+        if (!config.has("head_dim") && hidden % heads != 0) {
+            throw config.wrong("num_attention_heads", "a divisor of hidden_size, " + hidden);
+        }
+        int headDim = config.integer("head_dim", 2, hidden / heads);
+        if (headDim % 2 != 0) {
+            throw config.wrong("head_dim", "an even number");
+        }
+        String activation = config.string("hidden_act", "silu");
+        if (!activation.equals("silu")) {
+            throw config.wrong("hidden_act", "silu, the only one supported");
+        }
+        int layers = config.integer("num_hidden_layers", 1);
+        int positions = config.integer("max_position_embeddings", 1, family.defaultPositions());
+        Optional<ConfigJson> parameters = config.object("rope_parameters");
+        Optional<ConfigJson> rope = parameters.or(() -> config.object("rope_scaling"));
+        String spelling = parameters.isPresent() ? "rope_parameters" : "rope_scaling";
+        double theta = parameters
+                .filter(p -> p.has("rope_theta"))
+                .map(p -> p.positive("rope_theta", 0))
+                .orElseGet(() -> config.positive("rope_theta", 10000));
+        return new ModelConfig(
+                family,
+                config.integer("vocab_size", 1),
+                hidden,
+                config.integer("intermediate_size", 1),
+                layers,
+                heads,
+                keyHeads,
+                headDim,
+                positions,
+                config.positive("rms_norm_eps", 1e-6),
+                family.attentionBias(config),
+                family.mlpBias(config),
+                config.bool("tie_word_embeddings", false),
+                theta,
+                rope.map(r -> RopeScaling.read(r, spelling, positions)).orElse(new RopeScaling.None()),
+                windows(config, family, layers),
+                dtype(config),
+                config.object("quantization_config").map(ConfigJson::json),
+                config.json());
+    }
+
+    private static Optional<Dtype> dtype(ConfigJson config) {
+        String key = config.has("dtype") ? "dtype" : "torch_dtype";
+        String name = config.string(key, null);
+        if (name == null) {
+            return Optional.empty();
+        }
+        Dtype dtype;
+        try {
+            dtype = Dtype.ofTorchName(name);
+        } catch (QloraException e) {
+            throw config.wrong(key, "float32, float16 or bfloat16");
+        }
+        if (!dtype.isFloating() || dtype == Dtype.FLOAT64) {
+            throw config.wrong(key, "float32, float16 or bfloat16");
+        }
+        return Optional.of(dtype);
+    }
+
+    private static List<Integer> windows(ConfigJson config, Family family, int layers) {
+        int window = family.slidingWindow(config);
+        Optional<List<String>> types = config.strings("layer_types");
+        if (types.isPresent() && types.get().size() < layers) {
+            throw config.wrong("layer_types", layers + " entries, one a layer");
+        }
+        if (types.isPresent()) {
+            return types.get().subList(0, layers).stream()
+                    .map(type -> switch (type) {
+                        case "full_attention" -> 0;
+                        case "sliding_attention" -> window;
+                        default -> throw config.wrong("layer_types", "full_attention or sliding_attention");
+                    })
+                    .toList();
+        }
+        int first = Math.min(layers, family.firstSlidingLayer(config));
+        return java.util.stream.Stream.concat(
+                        Collections.nCopies(first, 0).stream(), Collections.nCopies(layers - first, window).stream())
+                .toList();
+    }
+}

@@ -1,0 +1,64 @@
+# Embeddings, the final norm, and the loss over learned positions in chunks: logits never stand whole in memory.
+
+def embed(table: Tensor, ids: Tensor, dtype: int) -> Tensor:
+  return torch.to(torch.embedding(table, ids), dtype)
+
+# The sum of gradients of each token's embedding, in float32.
+def embed_backward(gx: Tensor, ids: Tensor, tokens: int) -> Tensor:
+  table = torch.zeros([tokens, torch.size(gx, 1)], dtype=6)
+  return torch.index_add_(table, 0, ids, torch.to(gx, 6))
+
+def logits(x: Tensor, norm: Tensor, eps: float, weight: Tensor) -> Tensor:
+  n = rms_norm(x, norm, eps)
+  return torch.to(torch.matmul(torch.to(n, weight), torch.t(weight)), 6)
+
+def last_logits(x: Tensor, norm: Tensor, eps: float, weight: Tensor) -> Tensor:
+  return torch.squeeze(logits(torch.slice(x, 0, -1), norm, eps, weight), 0)
+
+# The summed cross entropy of positions `at` against `targets`, times `factor`, with its gradients: [loss float64,
+# gradient of x [tokens, hidden], gradient of weight (empty where it is frozen)].
+def loss(x: Tensor, at: Tensor, targets: Tensor, norm: Tensor, eps: float, weight: Tensor, chunk: int, factor: float,
+         gradients: bool, train_weight: bool) -> List[Tensor]:
+  was = torch.is_grad_enabled()
+  total = torch.zeros([], dtype=7)
+  gx = torch.zeros([0])
+  gw = torch.zeros([0])
+  if gradients:
+    gx = torch.zeros_like(x)
+  if train_weight:
+    gw = torch.zeros(torch.size(weight), dtype=6)
+  count = torch.size(at, 0)
+  for i in range((count + chunk - 1) // chunk):
+    where = torch.slice(at, 0, i * chunk, min(count, (i + 1) * chunk))
+    answer = torch.unsqueeze(torch.slice(targets, 0, i * chunk, min(count, (i + 1) * chunk)), 1)
+    torch.set_grad_enabled(gradients)
+    part = torch.requires_grad_(torch.detach(torch.index_select(x, 0, where)), gradients)
+    n = torch.to(rms_norm(part, norm, eps), weight)
+    torch.set_grad_enabled(False)
+    hidden = torch.detach(n)
+    scores = torch.to(torch.matmul(hidden, torch.t(weight)), 6)
+    lse = torch.logsumexp(scores, [1], True)
+    total = torch.add(total, torch.sum(torch.sub(lse, torch.gather(scores, 1, answer)), dtype=7))
+    if gradients:
+      g = torch.exp_(torch.sub_(scores, lse))
+      torch.scatter_add_(g, 1, answer, torch.full([torch.size(answer, 0), 1], -1., dtype=6))
+      g = torch.to(torch.mul_(g, factor), weight)
+      gn = torch.matmul(g, weight)
+      if train_weight:
+        torch.add_(gw, torch.to(torch.matmul(torch.t(g), hidden), 6))
+      found = torch.autograd.grad([n], [part], annotate(List[Optional[Tensor]], [gn]))[0]
+      torch.index_copy_(gx, 0, where, unchecked_cast(Tensor, found))
+  torch.set_grad_enabled(was)
+  return [torch.mul(total, factor), gx, gw]
+
+# ln p(target) of each position, [positions].
+def log_probabilities(x: Tensor, at: Tensor, targets: Tensor, norm: Tensor, eps: float, weight: Tensor,
+                      chunk: int) -> Tensor:
+  parts = annotate(List[Tensor], [])
+  count = torch.size(at, 0)
+  for i in range((count + chunk - 1) // chunk):
+    where = torch.slice(at, 0, i * chunk, min(count, (i + 1) * chunk))
+    answer = torch.unsqueeze(torch.slice(targets, 0, i * chunk, min(count, (i + 1) * chunk)), 1)
+    scores = logits(torch.index_select(x, 0, where), norm, eps, weight)
+    parts = torch.append(parts, torch.squeeze(torch.sub(torch.gather(scores, 1, answer), torch.logsumexp(scores, [1], True)), 1))
+  return torch.cat(parts)

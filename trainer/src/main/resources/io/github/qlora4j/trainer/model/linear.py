@@ -1,0 +1,60 @@
+# A linear layer with its adapter, and its backward pass written by hand.
+#
+# w holds what is frozen, t what is trained, both under the names of Hugging Face's modules. An adapted layer has
+# NAME.lora_A.weight and NAME.lora_B.weight in t and its scaling in w. Shapes: x [tokens, in], weight [out, in],
+# A [r, in], B [out, r]. The base computes in its weight's dtype, the adapter in its own; the result has x's dtype
+# (bitsandbytes/nn/modules.py Linear4bit.forward, peft/tuners/lora/bnb.py Linear4bit.forward).
+
+def dropped(x: Tensor, p: float, seed: int) -> Tensor:
+  if p > 0.:
+    g = torch.Generator(device=torch.device("cpu"), seed=seed)
+    keep = torch.bernoulli(torch.zeros_like(x), 1. - p, generator=g)
+    x = torch.div(torch.mul(x, keep), 1. - p)
+  return x
+
+def bias_of(w: Dict[str, Tensor], t: Dict[str, Tensor], name: str) -> List[Tensor]:
+  key = name + ".bias"
+  found = annotate(List[Tensor], [])
+  if key in t:
+    found = [t[key]]
+  elif key in w:
+    found = [w[key]]
+  return found
+
+def linear(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: float, seed: int) -> Tensor:
+  weight = w[name + ".weight"]
+  y = torch.matmul(torch.to(x, weight), torch.t(weight))
+  bias = bias_of(w, t, name)
+  if len(bias) > 0:
+    y = torch.add(y, torch.to(bias[0], y))
+  y = torch.to(y, x)
+  if name + ".lora_A.weight" in t:
+    a = t[name + ".lora_A.weight"]
+    b = t[name + ".lora_B.weight"]
+    u = torch.matmul(dropped(torch.to(x, a), p, seed), torch.t(a))
+    delta = torch.mul(torch.matmul(u, torch.t(b)), w[name + ".scaling"])
+    y = torch.add(y, torch.to(delta, y))
+  return y
+
+# The gradient with respect to x, and into `grads` those of what is trained, from the gradient gy of the result.
+def linear_backward(gy: Tensor, x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: float, seed: int,
+                    grads: Dict[str, Tensor]) -> Tensor:
+  weight = w[name + ".weight"]
+  gx = torch.to(torch.matmul(torch.to(gy, weight), weight), x)
+  if name + ".bias" in t:
+    grads[name + ".bias"] = torch.sum(gy, [0], False, dtype=6)
+  if name + ".lora_A.weight" in t:
+    a = t[name + ".lora_A.weight"]
+    b = t[name + ".lora_B.weight"]
+    d = dropped(torch.to(x, a), p, seed)
+    u = torch.matmul(d, torch.t(a))
+    gd = torch.mul(torch.to(gy, b), w[name + ".scaling"])
+    gu = torch.matmul(gd, b)
+    grads[name + ".lora_B.weight"] = torch.matmul(torch.t(gd), u)
+    grads[name + ".lora_A.weight"] = torch.matmul(torch.t(gu), d)
+    ga = torch.matmul(gu, a)
+    if p > 0.:
+      # the mask is drawn again from its seed
+      ga = dropped(ga, p, seed)
+    gx = torch.add(gx, torch.to(ga, gx))
+  return gx
