@@ -3,6 +3,7 @@ package io.github.qlora4j.trainer.optim;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.safetensors.SafetensorsFile;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.config.OptimizerName;
@@ -192,13 +193,10 @@ final class AdamW implements Optimizer {
     }
 
     @Override
-    public List<StateTensor> stateTensors() {
-        return transfer.tensors();
-    }
-
-    @Override
-    public Map<String, String> stateMetadata() {
-        return Map.of("format", "1", "optimizer", kind(config.name()), "step", Long.toString(steps));
+    public void save(Path file) {
+        Map<String, String> metadata =
+                Map.of("format", "1", "optimizer", kind(config.name()), "step", Long.toString(steps));
+        transfer.save(file, metadata);
     }
 
     /** The arithmetic: a paged and an unpaged optimizer of the same kind read each other's state. */
@@ -207,32 +205,23 @@ final class AdamW implements Optimizer {
     }
 
     @Override
-    public void save(StateSink sink) {
-        transfer.save(sink);
-    }
-
-    @Override
-    public void load(StateSource source) {
-        Map<String, String> metadata = source.metadata();
-        String saved = metadata.get("optimizer");
-        String own = kind(config.name());
-        if (!"1".equals(metadata.get("format")) || !own.equals(saved)) {
-            throw new QloraException(source.where() + ": expected the state of " + own + ", format 1, got "
-                    + (saved == null ? "no optimizer state" : saved + ", format " + metadata.get("format"))
-                    + "\n  Resume with the optimizer that the run was started with, or start anew.");
+    public void load(Path file) {
+        try (SafetensorsFile source = SafetensorsFile.open(file)) {
+            Map<String, String> metadata = source.metadata();
+            String saved = metadata.get("optimizer");
+            String own = kind(config.name());
+            if (!"1".equals(metadata.get("format")) || !own.equals(saved)) {
+                throw new QloraException(file + ": expected the state of " + own + ", format 1, got "
+                        + (saved == null ? "no optimizer state" : saved + ", format " + metadata.get("format"))
+                        + "\n  Resume with the optimizer that the run was started with, or start anew.");
+            }
+            String step = metadata.getOrDefault("step", "nothing");
+            if (!step.matches("\\d{1,18}")) {
+                throw new QloraException(file + ": expected the number of updates as metadata \"step\", got " + step);
+            }
+            transfer.load(source);
+            steps = Long.parseLong(step);
         }
-        long savedSteps;
-        try {
-            savedSteps = Long.parseLong(metadata.getOrDefault("step", ""));
-        } catch (NumberFormatException e) {
-            savedSteps = -1;
-        }
-        if (savedSteps < 0) {
-            throw new QloraException(source.where() + ": expected the number of updates as metadata \"step\", got "
-                    + metadata.get("step"));
-        }
-        transfer.load(source);
-        steps = savedSteps;
     }
 
     @Override

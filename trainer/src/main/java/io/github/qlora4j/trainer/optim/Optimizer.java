@@ -1,10 +1,8 @@
 package io.github.qlora4j.trainer.optim;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
-import io.github.qlora4j.quant.torch.Dtype;
+import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -42,22 +40,25 @@ public sealed interface Optimizer extends AutoCloseable permits AdamW {
     /** The parameters, in the order of their gradients. */
     List<Parameter> parameters();
 
-    /** The tensors that {@link #save} writes, in its order: {@code PARAMETER.exp_avg} and the like. */
-    List<StateTensor> stateTensors();
-
-    /** What a file of the state carries beside its tensors: the algorithm and the number of updates. */
-    Map<String, String> stateMetadata();
-
-    /** Hands out the state, a tensor at a time. */
-    void save(StateSink sink);
+    /**
+     * Writes the state as a safetensors file, beside it and then moved into place.
+     *
+     * <p>Tensors, for a parameter {@code P}: {@code P.exp_avg} and {@code P.exp_avg_sq}, or in 8 bits {@code P.state1},
+     * {@code P.state2}, {@code P.absmax1}, {@code P.absmax2}, {@code P.qmap1}, {@code P.qmap2}; and {@code P.master}
+     * where the parameter is not float32. The metadata say {@code optimizer} (paged and not paged is the same), {@code
+     * step} and {@code format}.
+     *
+     * @throws io.github.qlora4j.quant.QloraException if the file cannot be written
+     */
+    void save(Path file);
 
     /**
      * Takes up a saved state; master copies are rounded into their parameters.
      *
-     * @throws io.github.qlora4j.quant.QloraException if the state is another optimizer's or lacks a tensor, or one has
-     *     the wrong shape or type; nothing is then changed
+     * @throws io.github.qlora4j.quant.QloraException if the file is damaged, or the state is another optimizer's or
+     *     other parameters'; nothing is then changed
      */
-    void load(StateSource source);
+    void load(Path file);
 
     /** Bytes of state. */
     long stateBytes();
@@ -67,29 +68,4 @@ public sealed interface Optimizer extends AutoCloseable permits AdamW {
 
     @Override
     void close();
-
-    /** A tensor of the state. */
-    record StateTensor(String name, Dtype dtype, long... shape) {}
-
-    /** Where a state is written to. */
-    @FunctionalInterface
-    interface StateSink {
-        /** Takes a tensor, which is closed after the call. */
-        void write(String name, NDArray tensor);
-    }
-
-    /** Where a state comes from, such as a safetensors file. */
-    interface StateSource {
-        /** The file or directory, for messages. */
-        String where();
-
-        /** The metadata of {@link Optimizer#stateMetadata}. */
-        Map<String, String> metadata();
-
-        /** What a tensor is, or null where there is none of this name. */
-        StateTensor find(String name);
-
-        /** Reads a tensor, owned by the manager. */
-        NDArray read(NDManager manager, String name);
-    }
 }

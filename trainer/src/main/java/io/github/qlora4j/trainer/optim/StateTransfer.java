@@ -3,15 +3,20 @@ package io.github.qlora4j.trainer.optim;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.safetensors.SafetensorsFile;
+import io.github.qlora4j.quant.safetensors.SafetensorsWriter;
+import io.github.qlora4j.quant.safetensors.TensorInfo;
+import io.github.qlora4j.quant.safetensors.TensorSpec;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
-import io.github.qlora4j.trainer.optim.Optimizer.StateSink;
-import io.github.qlora4j.trainer.optim.Optimizer.StateSource;
-import io.github.qlora4j.trainer.optim.Optimizer.StateTensor;
 import io.github.qlora4j.trainer.optim.StateLayout.Piece;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 
 /** Moves state between the pages and whole tensors, one parameter at a time. */
 final class StateTransfer {
@@ -89,41 +94,51 @@ final class StateTransfer {
         }
     }
 
-    List<StateTensor> tensors() {
-        List<StateTensor> tensors = new ArrayList<>();
+    private List<TensorSpec> tensors() {
+        List<TensorSpec> tensors = new ArrayList<>();
         for (int i = 0; i < parameters.size(); i++) {
             String name = parameters.get(i).name();
             for (Part part : parts(i)) {
                 tensors.add(tensor(i, part));
             }
             if (eightBit(i)) {
-                tensors.add(new StateTensor(name + ".qmap1", Dtype.FLOAT32, 256));
-                tensors.add(new StateTensor(name + ".qmap2", Dtype.FLOAT32, 256));
+                tensors.add(new TensorSpec(name + ".qmap1", Dtype.FLOAT32, 256));
+                tensors.add(new TensorSpec(name + ".qmap2", Dtype.FLOAT32, 256));
             }
         }
         return tensors;
     }
 
-    void save(StateSink sink) {
-        for (int i = 0; i < parameters.size(); i++) {
-            for (Part part : parts(i)) {
-                StateTensor tensor = tensor(i, part);
-                try (NDManager scratch = Torch.newManager()) {
-                    NDArray whole = Torch.empty(scratch, tensor.dtype(), tensor.shape());
-                    outOfPages(i, part, whole);
-                    sink.write(tensor.name(), whole);
+    void save(Path file, Map<String, String> metadata) {
+        try (SafetensorsWriter writer = SafetensorsWriter.create(file, metadata, tensors())) {
+            for (int i = 0; i < parameters.size(); i++) {
+                for (Part part : parts(i)) {
+                    TensorSpec tensor = tensor(i, part);
+                    try (NDManager scratch = Torch.newManager()) {
+                        NDArray whole = Torch.empty(scratch, tensor.dtype(), tensor.shape());
+                        outOfPages(i, part, whole);
+                        writer.write(tensor.name(), whole);
+                    }
+                }
+                if (eightBit(i)) {
+                    writer.write(parameters.get(i).name() + ".qmap1", maps.get(0));
+                    writer.write(parameters.get(i).name() + ".qmap2", maps.get(1));
                 }
             }
-            if (eightBit(i)) {
-                sink.write(parameters.get(i).name() + ".qmap1", maps.get(0));
-                sink.write(parameters.get(i).name() + ".qmap2", maps.get(1));
-            }
+            writer.finish();
         }
     }
 
-    void load(StateSource source) {
-        for (StateTensor expected : tensors()) {
-            check(source, expected);
+    void load(SafetensorsFile source) {
+        Set<String> expected = new HashSet<>();
+        for (TensorSpec tensor : tensors()) {
+            expected.add(tensor.name());
+            check(source, tensor);
+        }
+        for (String name : source.tensors().keySet()) {
+            if (!expected.contains(name)) {
+                throw wrong(source, name, "no such tensor", "one");
+            }
         }
         for (int i = 0; i < parameters.size(); i++) {
             for (Part part : parts(i)) {
@@ -138,33 +153,39 @@ final class StateTransfer {
         }
     }
 
-    private void check(StateSource source, StateTensor expected) {
-        StateTensor found = source.find(expected.name());
+    private void check(SafetensorsFile source, TensorSpec expected) {
+        TensorInfo found = source.tensors().get(expected.name());
         if (found == null || found.dtype() != expected.dtype() || !Arrays.equals(found.shape(), expected.shape())) {
-            throw new QloraException(source.where() + ": " + expected.name() + ": expected " + describe(expected)
-                    + ", got " + (found == null ? "no such tensor" : describe(found))
-                    + "\n  The state belongs to another adapter or is damaged: use another checkpoint or start anew.");
+            throw wrong(
+                    source,
+                    expected.name(),
+                    describe(expected.dtype(), expected.shape()),
+                    found == null ? "no such tensor" : describe(found.dtype(), found.shape()));
         }
         if (expected.name().endsWith(".qmap1") || expected.name().endsWith(".qmap2")) {
             try (NDManager scratch = Torch.newManager()) {
                 float[] own = Torch.toFloats(maps.get(expected.name().endsWith("1") ? 0 : 1));
                 if (!Arrays.equals(own, Torch.toFloats(source.read(scratch, expected.name())))) {
-                    throw new QloraException(source.where() + ": " + expected.name()
-                            + " is not the dynamic map of 8-bit state: the state was written by something else");
+                    throw wrong(source, expected.name(), "the dynamic map of 8-bit state", "other numbers");
                 }
             }
         }
     }
 
-    private static String describe(StateTensor tensor) {
-        return tensor.dtype().torchName() + " " + Arrays.toString(tensor.shape());
+    private static QloraException wrong(SafetensorsFile source, String tensor, String expected, String got) {
+        return new QloraException(source.path() + ": " + tensor + ": expected " + expected + ", got " + got
+                + "\n  The state belongs to another adapter or is damaged: use another checkpoint or start anew.");
     }
 
-    private StateTensor tensor(int parameter, Part part) {
+    private static String describe(Dtype dtype, long[] shape) {
+        return dtype.torchName() + " " + Arrays.toString(shape);
+    }
+
+    private TensorSpec tensor(int parameter, Part part) {
         Parameter p = parameters.get(parameter);
         long elements = p.value().getShape().size();
         long[] shape = part.perBlock() ? new long[] {(elements + BLOCK - 1) / BLOCK} : Torch.shape(p.value());
-        return new StateTensor(p.name() + "." + part.suffix, part.bytes ? Dtype.UINT8 : Dtype.FLOAT32, shape);
+        return new TensorSpec(p.name() + "." + part.suffix, part.bytes ? Dtype.UINT8 : Dtype.FLOAT32, shape);
     }
 
     private List<Part> parts(int parameter) {
