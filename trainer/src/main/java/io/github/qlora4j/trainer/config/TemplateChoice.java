@@ -20,7 +20,9 @@ public sealed interface TemplateChoice {
             @Key("The prompt for rows whose input is not empty; left out, prompt serves for all rows.")
             String promptWithInput,
 
-            @Key("One earlier turn; must hold {instruction} and {output}. Left out, a row with history is a bad row.")
+            @Key(
+                    "One earlier turn, as text in the prompt; must hold {instruction} and {output}. Left out, each earlier turn is"
+                            + " laid out as a row of its own: prompt, answer, EOS.")
             String historyTurn,
 
             @Key(value = "The answer, followed by EOS; must hold {output}.", orElse = "\"{output}\"")

@@ -116,10 +116,10 @@ public final class BatchPlan {
     /** All rows once, in file order, a batch at a time: for evaluation. */
     public static Stream<Batch> inOrder(Dataset data, int batchSize) {
         return IntStream.range(0, ceilDiv(data.size(), batchSize))
-                .mapToObj(b -> new Batch(IntStream.range(
-                                b * batchSize, (int) Math.min(data.size(), (b + 1L) * batchSize))
-                        .mapToObj(data::get)
-                        .toList()));
+                .mapToObj(b ->
+                        new Batch(IntStream.range(b * batchSize, (int) Math.min(data.size(), (b + 1L) * batchSize))
+                                .mapToObj(data::get)
+                                .toList()));
     }
 
     private Batch batch(int[] epoch, int batch) {

@@ -173,7 +173,8 @@ final class RowFiles {
             return row;
         } catch (IOException | JsonParseException | IllegalStateException e) {
             if (!(e instanceof EOFException) && !(e.getCause() instanceof EOFException)) {
-                throw new BadRowException(place + ": damaged JSON: " + reason(e));
+                throw new BadRowException(
+                        place + ": damaged JSON: " + reason(e) + "; JSONL has one whole object a line");
             }
             throw new BadRowException(
                     place + ": the line ends before its object does; JSONL has one whole object a line."
@@ -213,10 +214,12 @@ final class RowFiles {
         }
     }
 
-    /** What Gson says, in one line and without its advice. */
+    /** What Gson says, in one line, without its advice and its count of lines, which starts anew in each row of JSONL. */
     private static String reason(Exception e) {
-        String message = String.valueOf(e.getMessage());
-        message = message.replaceAll("(?s)\\s*See https?://.*", "").replaceFirst("^[\\w.]+Exception: ", "");
-        return message.replaceFirst("Use JsonReader\\.setStrictness\\(Strictness\\.LENIENT\\) to accept ", "");
+        return String.valueOf(e.getMessage())
+                .replaceAll("(?s)\\s*See https?://.*", "")
+                .replaceFirst("^[\\w.]+Exception: ", "")
+                .replaceFirst("Use JsonReader\\.setStrictness\\(Strictness\\.LENIENT\\) to accept ", "")
+                .replaceFirst(" at line \\d+ column (\\d+) path (.*)", " at column $1, $2");
     }
 }

@@ -15,8 +15,7 @@ import java.util.Optional;
  * @param encoder how rows and prompts become ids, for generation with the same words
  * @param trainReport what became of the rows of {@code data.train}, before {@code eval_fraction} took its share
  */
-public record TrainingData(
-        Dataset train, Optional<Dataset> eval, RowEncoder encoder, DataReport trainReport) {
+public record TrainingData(Dataset train, Optional<Dataset> eval, RowEncoder encoder, DataReport trainReport) {
 
     // Streams of the random numbers: epochs are 0, 1, 2, …
     private static final long EVAL_STREAM = -1;
@@ -36,7 +35,8 @@ public record TrainingData(
         }
         Dataset train = Dataset.load(DataSource.train(data), encoder, cache);
         if (!data.eval().isEmpty()) {
-            return new TrainingData(train, Optional.of(Dataset.load(DataSource.eval(data), encoder, cache)), encoder, train.report());
+            return new TrainingData(
+                    train, Optional.of(Dataset.load(DataSource.eval(data), encoder, cache)), encoder, train.report());
         }
         return data.evalFraction() > 0
                 ? split(train, data.evalFraction(), seed, encoder)
@@ -64,7 +64,8 @@ public record TrainingData(
         Arrays.sort(eval);
         Arrays.sort(train);
         String name = fraction + " by seed " + seed;
-        return new TrainingData(all.subset(train, "all but " + name), Optional.of(all.subset(eval, name)), encoder, all.report());
+        return new TrainingData(
+                all.subset(train, "all but " + name), Optional.of(all.subset(eval, name)), encoder, all.report());
     }
 
     /** {@code $XDG_CACHE_HOME/qlora4j/rows}, or {@code ~/.cache/qlora4j/rows}. */
