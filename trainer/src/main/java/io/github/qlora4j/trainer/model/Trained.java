@@ -2,12 +2,17 @@ package io.github.qlora4j.trainer.model;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.peft.Adapter;
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * What is trained on top of a frozen base, sorted by the place where it is used.
@@ -16,10 +21,13 @@ import java.util.Optional;
  */
 public final class Trained implements AutoCloseable {
 
-    /** {@link Parameter#layer} of what is trained outside of blocks. */
-    static final int HEAD = -1;
+    /** {@link Parameter#layer} of a trained head. */
+    public static final int HEAD = -1;
 
-    static final int EMBEDDINGS = -2;
+    /** {@link Parameter#layer} of trained embeddings. */
+    public static final int EMBEDDINGS = -2;
+
+    private static final Pattern BLOCK = Pattern.compile("model\\.layers\\.(\\d+)\\.(.+)");
 
     private final NDManager manager = Torch.newManager();
     private final List<Map<String, NDArray>> layers = new ArrayList<>();
@@ -38,6 +46,50 @@ public final class Trained implements AutoCloseable {
     }
 
     /**
+     * Sorts the tensors of an adapter by the place where they are used.
+     *
+     * @throws QloraException if the adapter has a tensor that no part of the decoder uses
+     */
+    public static Trained of(ModelConfig config, Adapter adapter) {
+        Trained trained = new Trained(config.numHiddenLayers());
+        trained.dropout = adapter.config().loraDropout();
+        adapter.parameters().forEach((name, tensor) -> {
+            String local = name.substring("base_model.model.".length()).replace(".base_layer.", ".");
+            Matcher block = BLOCK.matcher(local);
+            if (local.equals("lm_head.weight")) {
+                trained.head = tensor;
+                trained.parameters.add(new Parameter(name, tensor, HEAD, local));
+            } else if (local.equals("model.embed_tokens.weight")) {
+                trained.embeddings = tensor;
+                trained.parameters.add(new Parameter(name, tensor, EMBEDDINGS, local));
+            } else if (block.matches()) {
+                int layer = Integer.parseInt(block.group(1));
+                trained.layers.get(layer).put(block.group(2), tensor);
+                trained.parameters.add(new Parameter(name, tensor, layer, block.group(2)));
+            } else {
+                throw new QloraException("the adapter trains " + local
+                        + ", which is not supported: linear layers of blocks are adapted, and lm_head and embed_tokens"
+                        + " can be in modules_to_save");
+            }
+        });
+        adapter.modules().forEach((module, weights) -> {
+            Matcher block = BLOCK.matcher(module);
+            if (block.matches()) {
+                trained.scalings
+                        .get(Integer.parseInt(block.group(1)))
+                        .put(block.group(2) + ".scaling", scalar(trained.manager, weights.scaling()));
+            }
+        });
+        return trained;
+    }
+
+    private static NDArray scalar(NDManager manager, double value) {
+        NDArray scalar = Torch.empty(manager, Dtype.FLOAT32);
+        Torch.bytes(scalar, 0, 4).putFloat(0, (float) value);
+        return scalar;
+    }
+
+    /**
      * A trained tensor.
      *
      * @param name its name in {@code adapter_model.safetensors}
@@ -45,42 +97,6 @@ public final class Trained implements AutoCloseable {
      * @param key its name within the block
      */
     public record Parameter(String name, NDArray value, int layer, String key) {}
-
-    /** Adds A {@code [r, in]} and B {@code [out, r]} of a linear layer of a block. */
-    void lora(int layer, String linear, String name, NDArray a, NDArray b, double scaling) {
-        scalings.get(layer)
-                .put(
-                        linear + ".scaling",
-                        Torch.ofFloats(manager, new float[] {(float) scaling}).squeeze());
-        add(layer, linear + ".lora_A.weight", name + ".lora_A.weight", a);
-        add(layer, linear + ".lora_B.weight", name + ".lora_B.weight", b);
-    }
-
-    /** Adds the bias of a linear layer of a block. */
-    void bias(int layer, String linear, String name, NDArray bias) {
-        add(layer, linear + ".bias", name, bias);
-    }
-
-    /** Replaces the head's weight by a trained one. */
-    void head(String name, NDArray weight) {
-        head = weight;
-        parameters.add(new Parameter(name, weight, HEAD, ""));
-    }
-
-    /** Replaces the embeddings by trained ones. */
-    void embeddings(String name, NDArray weight) {
-        embeddings = weight;
-        parameters.add(new Parameter(name, weight, EMBEDDINGS, ""));
-    }
-
-    void dropout(double p) {
-        dropout = p;
-    }
-
-    private void add(int layer, String key, String name, NDArray value) {
-        layers.get(layer).put(key, value);
-        parameters.add(new Parameter(name, value, layer, key));
-    }
 
     /** All trained tensors, in the order of gradients and of the optimizer's state. */
     public List<Parameter> parameters() {
@@ -108,12 +124,17 @@ public final class Trained implements AutoCloseable {
         return Optional.ofNullable(embeddings);
     }
 
+    /** Whether the embeddings are trained. */
+    public boolean trainsEmbeddings() {
+        return embeddings != null;
+    }
+
     double dropout() {
         return dropout;
     }
 
     /** The lowest block whose backward pass is needed; the number of blocks where none is. */
-    int lowestLayer() {
+    public int lowestLayer() {
         if (embeddings != null) {
             return 0;
         }
