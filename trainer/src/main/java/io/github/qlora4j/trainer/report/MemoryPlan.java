@@ -1,0 +1,278 @@
+package io.github.qlora4j.trainer.report;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.torch.Dtype;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * Where a run's memory goes, counted from {@code config.json} and the settings before anything is loaded.
+ *
+ * <p>Weights, adapters, gradients and optimizer state are exact. Activations and workspaces follow what the decoder keeps
+ * (input, attention's result and log-sum-exp, and the residual after attention, of a layer that is computed again; all of
+ * it otherwise) at {@code max_length} in every row, so a run with shorter rows takes less.
+ *
+ * @param shape the model
+ * @param settings the run
+ * @param stages load, forward and backward, optimizer update
+ */
+public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> stages) {
+    /** JVM, libtorch and the tokenizer before a weight is loaded, as measured on Linux. */
+    private static final long PROGRAM = 300_000_000;
+    /** Positions of one chunk of the head. */
+    private static final long HEAD_CHUNK = 256;
+
+    private static final long NESTED_BLOCK = 256;
+
+    /** Memory of one kind. */
+    public record Item(String name, long bytes) {}
+
+    /** What stands in memory at the same time. */
+    public record Stage(String name, List<Item> items) {
+        /** Copies the list without what takes nothing. */
+        public Stage {
+            items = items.stream().filter(item -> item.bytes() > 0).toList();
+        }
+
+        /** The sum of all items. */
+        public long bytes() {
+            return items.stream().mapToLong(Item::bytes).sum();
+        }
+    }
+
+    /** Plans a run. */
+    public static MemoryPlan of(ModelShape shape, PlanSettings settings) {
+        Counter counter = new Counter(shape, settings);
+        return new MemoryPlan(shape, settings, List.of(counter.load(), counter.step(), counter.update()));
+    }
+
+    /**
+     * Plans a run with as few layers computed again as a budget allows; all of them where even that is too much.
+     *
+     * @param budget bytes that the peak should stay under
+     */
+    public static MemoryPlan within(ModelShape shape, PlanSettings settings, long budget) {
+        for (int recomputed = 0; recomputed < shape.layers(); recomputed++) {
+            MemoryPlan plan = of(shape, settings.recomputing(recomputed));
+            if (plan.peakBytes() <= budget) {
+                return plan;
+            }
+        }
+        return of(shape, settings.recomputing(shape.layers()));
+    }
+
+    /** Trained parameters. */
+    public long trainable() {
+        return settings.adapter().total();
+    }
+
+    /** All parameters as peft counts them: the base, the adapter, and the copies of modules that are saved whole. */
+    public long parameters() {
+        return shape.parameters()
+                + settings.adapter().lora()
+                + settings.adapter().saved();
+    }
+
+    /** The base as transformers' {@code get_memory_footprint} counts it: scales of the quantization are not in it. */
+    public long footprintBytes() {
+        // Two tables of rotary frequencies in float32.
+        long buffers = shape.headDim() * Float.BYTES;
+        long linears = shape.layers() * shape.blockWeights();
+        long rest = shape.parameters() - linears;
+        int restBytes = settings.upcast() ? Float.BYTES : settings.dtype().bytes();
+        return settings.fourBit() == null
+                ? shape.parameters() * settings.dtype().bytes() + buffers
+                : new Counter(shape, settings).codes() + rest * restBytes + buffers;
+    }
+
+    /** The largest stage. */
+    public long peakBytes() {
+        return stages.stream().mapToLong(Stage::bytes).max().orElse(0);
+    }
+
+    /** The plan as a table for people. */
+    public List<String> lines() {
+        List<String> lines = new ArrayList<>();
+        lines.add("memory footprint of the base: " + Figures.bytes(footprintBytes()) + "; planned peak: "
+                + Figures.bytes(peakBytes()));
+        for (Stage stage : stages) {
+            lines.add(String.format(Locale.ROOT, "  %-28s %9s", stage.name(), Figures.bytes(stage.bytes())));
+            for (Item item : stage.items()) {
+                lines.add(String.format(Locale.ROOT, "    %-42s %9s", item.name(), Figures.bytes(item.bytes())));
+            }
+        }
+        return lines;
+    }
+
+    /** The plan as one JSON object, bytes throughout. */
+    public JsonObject json() {
+        JsonObject json = new JsonObject();
+        json.addProperty("model_type", shape.modelType());
+        json.addProperty("base_parameters", shape.parameters());
+        json.addProperty("parameters", parameters());
+        json.addProperty("trainable_parameters", trainable());
+        json.addProperty("footprint_bytes", footprintBytes());
+        json.addProperty("recomputed_layers", settings.recomputedLayers());
+        json.addProperty("peak_bytes", peakBytes());
+        JsonArray list = new JsonArray();
+        for (Stage stage : stages) {
+            JsonObject one = new JsonObject();
+            one.addProperty("stage", stage.name());
+            one.addProperty("bytes", stage.bytes());
+            JsonObject items = new JsonObject();
+            stage.items().forEach(item -> items.addProperty(item.name(), item.bytes()));
+            one.add("items", items);
+            list.add(one);
+        }
+        json.add("stages", list);
+        return json;
+    }
+
+    /** The arithmetic. */
+    private record Counter(ModelShape shape, PlanSettings settings) {
+
+        Stage load() {
+            List<Item> items = base();
+            long largest = shape.linears().stream()
+                    .map(ModelShape.Linear::weights)
+                    .max(Comparator.naturalOrder())
+                    .orElse(0L);
+            int stored = shape.dtype().bytes();
+            if (settings.fourBit() != null) {
+                items.add(new Item("the largest tensor while it is quantized", largest * (stored + Float.BYTES)));
+            } else if (settings.dtype() != shape.dtype()) {
+                items.add(new Item(
+                        "the largest tensor while it is cast", Math.max(largest, shape.embeddings()) * stored));
+            }
+            return new Stage("load", items);
+        }
+
+        Stage step() {
+            List<Item> items = base();
+            items.addAll(trained());
+            items.add(new Item("gradients (float32)", settings.adapter().total() * Float.BYTES));
+            items.add(new Item("a layer's weights, dequantized or cast", scratch()));
+            long compute = settings.compute().bytes();
+            long recomputed = settings.recomputedLayers();
+            long kept = shape.layers() - recomputed;
+            items.add(new Item("activations of layers computed again", recomputed * settings.tokens() * checkpoint()));
+            items.add(
+                    new Item("activations of layers kept whole", kept * settings.tokens() * (checkpoint() + graph())));
+            items.add(new Item("the layer in work", settings.tokens() * (recomputed > 0 ? graph() + work() : work())));
+            items.add(new Item(
+                    "the head, in chunks of " + HEAD_CHUNK,
+                    Math.min(HEAD_CHUNK, settings.tokens()) * shape.vocabulary() * (Float.BYTES + 2 * compute)
+                            + settings.tokens() * shape.hidden() * compute));
+            return new Stage("forward and backward", items);
+        }
+
+        Stage update() {
+            List<Item> items = base();
+            items.addAll(trained());
+            long trained = settings.adapter().total();
+            items.add(new Item("gradients (float32)", trained * Float.BYTES));
+            items.add(new Item("optimizer state", resident(state(trained))));
+            return new Stage("optimizer update", items);
+        }
+
+        private List<Item> base() {
+            List<Item> items = new ArrayList<>();
+            boolean quantized = settings.fourBit() != null;
+            long rest = settings.upcast() ? Float.BYTES : settings.dtype().bytes();
+            long linears = shape.layers() * shape.blockWeights();
+            items.add(new Item("program and libraries", PROGRAM));
+            items.add(new Item("embeddings", shape.embeddings() * rest));
+            items.add(new Item("head", shape.head() * rest));
+            items.add(new Item("norms and biases", (shape.norms() + shape.biases()) * rest));
+            items.add(new Item(
+                    quantized ? "linear layers, 4-bit codes" : "linear layers",
+                    quantized ? codes() : linears * settings.dtype().bytes()));
+            items.add(new Item("linear layers, scales", quantized ? scales() : 0));
+            return items;
+        }
+
+        private List<Item> trained() {
+            long trained = settings.adapter().total();
+            boolean master = settings.adapterDtype() != Dtype.FLOAT32;
+            long state = master && !settings.optimizer().paged() ? trained * Float.BYTES : 0;
+            List<Item> items = new ArrayList<>();
+            items.add(new Item("adapter", trained * settings.adapterDtype().bytes()));
+            items.add(new Item("adapter's float32 master copy", state));
+            if (!settings.optimizer().paged()) {
+                items.add(new Item("optimizer state", moments(trained)));
+            }
+            return items;
+        }
+
+        /** State that an update brings in beyond what stands in memory anyway. */
+        private long state(long trained) {
+            boolean master = settings.adapterDtype() != Dtype.FLOAT32;
+            return settings.optimizer().paged() ? moments(trained) + (master ? trained * Float.BYTES : 0) : 0;
+        }
+
+        private long resident(long state) {
+            return Math.min(state, settings.pagedResident());
+        }
+
+        private long moments(long trained) {
+            return settings.optimizer().eightBit()
+                    ? 2 * (trained + scales(trained, NESTED_BLOCK))
+                    : 2 * trained * Float.BYTES;
+        }
+
+        /** Packed 4-bit codes of all linear layers. */
+        long codes() {
+            return shape.layers()
+                    * shape.linears().stream()
+                            .mapToLong(linear -> (linear.weights() + 1) / 2)
+                            .sum();
+        }
+
+        private long scales() {
+            long sum = 0;
+            for (ModelShape.Linear linear : shape.linears()) {
+                long blocks = blocks(linear.weights(), settings.fourBit().blocksize());
+                sum += settings.fourBit().doubleQuant()
+                        ? blocks + scales(blocks, NESTED_BLOCK) + Float.BYTES
+                        : blocks * Float.BYTES;
+            }
+            return sum * shape.layers();
+        }
+
+        private static long scales(long elements, long blocksize) {
+            return blocks(elements, blocksize) * Float.BYTES;
+        }
+
+        private static long blocks(long elements, long blocksize) {
+            return (elements + blocksize - 1) / blocksize;
+        }
+
+        private long scratch() {
+            boolean asStored = settings.fourBit() == null && settings.dtype() == settings.compute();
+            return asStored ? 0 : shape.blockWeights() * settings.compute().bytes();
+        }
+
+        /** Bytes a token of what a layer that is computed again keeps. */
+        private long checkpoint() {
+            long compute = settings.compute().bytes();
+            return (2 * shape.hidden() + shape.heads() * shape.headDim()) * compute + shape.heads() * Float.BYTES;
+        }
+
+        /** Bytes a token of what a layer's graph keeps beyond that: two norms in float32, q, k, v, and the MLP's parts. */
+        private long graph() {
+            long compute = settings.compute().bytes();
+            long projections = (shape.heads() + 2 * shape.keyValueHeads()) * shape.headDim();
+            return 4 * shape.hidden() * Float.BYTES
+                    + (2 * shape.hidden() + projections + 4 * shape.intermediate()) * compute;
+        }
+
+        /** Bytes a token of gradients inside the layer that is worked on. */
+        private long work() {
+            long compute = settings.compute().bytes();
+            return 2 * shape.hidden() * Float.BYTES + (3 * shape.hidden() + 3 * shape.intermediate()) * compute;
+        }
+    }
+}
