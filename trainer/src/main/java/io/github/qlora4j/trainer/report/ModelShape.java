@@ -2,11 +2,9 @@ package io.github.qlora4j.trainer.report;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.torch.Dtype;
-import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -68,18 +66,10 @@ public record ModelShape(
      */
     public static ModelShape read(Path modelDirectory) {
         Path file = modelDirectory.resolve("config.json");
-        try {
-            JsonElement root = JsonParser.parseString(Files.readString(file));
-            if (!root.isJsonObject()) {
-                throw new QloraException(file + ": is no JSON object");
-            }
-            return of(root.getAsJsonObject(), file.toString());
-        } catch (IOException e) {
-            throw new QloraException(
-                    file + ": cannot be read; a model directory as Hugging Face lays it out is needed", e);
-        } catch (JsonParseException e) {
-            throw new QloraException(file + ": is no JSON: " + e.getMessage(), e);
+        if (!Files.isRegularFile(file)) {
+            throw new QloraException(file + ": not found; a model directory as Hugging Face lays it out is needed");
         }
+        return of(StrictJson.readObject(file), file.toString());
     }
 
     /** Reads the object of a {@code config.json}; {@code file} is its name in messages. */

@@ -1,0 +1,121 @@
+package io.github.qlora4j.trainer.report;
+
+import com.google.gson.JsonArray;
+import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.internal.StrictJson;
+import io.github.qlora4j.quant.safetensors.SafetensorsFile;
+import io.github.qlora4j.quant.safetensors.TensorInfo;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
+
+/**
+ * A tensor as {@code inspect} shows it; the parts of a 4-bit weight are one row.
+ *
+ * @param name the tensor's name
+ * @param dtype its dtype as safetensors spells it, or {@code nf4}, {@code fp4}
+ * @param shape its shape; of a 4-bit weight the shape before packing
+ * @param bytes what it takes in the file, with all its parts
+ * @param detail how it is quantized; empty where it is not
+ */
+record TensorRow(String name, String dtype, List<Long> shape, long bytes, String detail) {
+    private static final String STATE = ".quant_state.bitsandbytes__";
+    private static final List<String> PARTS = List.of(".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map");
+    private static final long LARGEST_STATE = 1 << 16;
+
+    /** Elements of the tensor, unpacked. */
+    long elements() {
+        return shape.stream().reduce(1L, (a, b) -> a * b);
+    }
+
+    JsonObject json() {
+        JsonObject json = new JsonObject();
+        json.addProperty("name", name);
+        json.addProperty("dtype", dtype);
+        JsonArray sizes = new JsonArray();
+        shape.forEach(sizes::add);
+        json.add("shape", sizes);
+        json.addProperty("bytes", bytes);
+        if (!detail.isEmpty()) {
+            json.addProperty("quantization", detail);
+        }
+        return json;
+    }
+
+    /** The rows of a file, in its order. */
+    static List<TensorRow> of(SafetensorsFile file) {
+        Map<String, TensorInfo> tensors = file.tensors();
+        Set<String> parts = new HashSet<>();
+        Map<String, String> states = tensors.keySet().stream()
+                .filter(name -> name.contains(STATE))
+                .collect(Collectors.toMap(name -> name.substring(0, name.indexOf(STATE)), name -> name, (a, b) -> a));
+        states.forEach((weight, state) -> {
+            if (tensors.containsKey(weight)) {
+                parts.add(state);
+                PARTS.forEach(part -> parts.add(weight + part));
+            }
+        });
+        List<TensorRow> rows = new ArrayList<>();
+        for (TensorInfo info : tensors.values()) {
+            if (!parts.contains(info.name())) {
+                String state = states.get(info.name());
+                rows.add(state == null ? plain(info) : fourBit(file, info, tensors.get(state)));
+            }
+        }
+        return rows;
+    }
+
+    private static TensorRow plain(TensorInfo info) {
+        List<Long> shape = Arrays.stream(info.shape()).boxed().toList();
+        return new TensorRow(info.name(), info.dtype().safetensors(), shape, info.byteLength(), "");
+    }
+
+    private static TensorRow fourBit(SafetensorsFile file, TensorInfo weight, TensorInfo state) {
+        if (state.byteLength() > LARGEST_STATE) {
+            return plain(weight);
+        }
+        byte[] bytes = new byte[(int) state.byteLength()];
+        ByteBuffer target = ByteBuffer.allocateDirect(bytes.length);
+        file.read(state.name(), 0, target);
+        target.flip().get(bytes);
+        QuantState read = QuantState.of(StrictJson.parseObject(bytes, file.path() + ": " + state.name()));
+        long stored = weight.byteLength() + state.byteLength();
+        for (String part : PARTS) {
+            TensorInfo info = file.tensors().get(weight.name() + part);
+            stored += info == null ? 0 : info.byteLength();
+        }
+        return new TensorRow(weight.name(), read.type(), read.shape(), stored, read.toString());
+    }
+
+    /** What bitsandbytes says of a weight. */
+    private record QuantState(String type, String blocksize, String dtype, List<Long> shape, boolean nested) {
+        static QuantState of(JsonObject json) {
+            List<Long> shape = new ArrayList<>();
+            if (json.has("shape") && json.get("shape").isJsonArray()) {
+                json.getAsJsonArray("shape").forEach(size -> shape.add(size.getAsLong()));
+            }
+            return new QuantState(
+                    text(json, "quant_type"),
+                    text(json, "blocksize"),
+                    text(json, "dtype"),
+                    shape,
+                    json.has("nested_offset"));
+        }
+
+        private static String text(JsonObject json, String key) {
+            return json.has(key) && json.get(key).isJsonPrimitive()
+                    ? json.get(key).getAsString()
+                    : "?";
+        }
+
+        @Override
+        public String toString() {
+            return "blocksize " + blocksize + ", from " + dtype + (nested ? ", double quantization" : "");
+        }
+    }
+}
