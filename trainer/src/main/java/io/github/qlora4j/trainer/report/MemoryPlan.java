@@ -3,8 +3,8 @@ package io.github.qlora4j.trainer.report;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.trainer.model.Family.Linear;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 
@@ -79,7 +79,7 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
     /** The base as transformers' {@code get_memory_footprint} counts it: scales of the quantization are not in it. */
     public long footprintBytes() {
         // Two tables of rotary frequencies in float32.
-        long buffers = shape.headDim() * Float.BYTES;
+        long buffers = shape.config().headDim() * Float.BYTES;
         long linears = shape.layers() * shape.blockWeights();
         long rest = shape.parameters() - linears;
         int restBytes = settings.upcast() ? Float.BYTES : settings.dtype().bytes();
@@ -110,7 +110,7 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
     /** The plan as one JSON object, bytes throughout. */
     public JsonObject json() {
         JsonObject json = new JsonObject();
-        json.addProperty("model_type", shape.modelType());
+        json.addProperty("model_type", shape.config().modelType());
         json.addProperty("base_parameters", shape.parameters());
         json.addProperty("parameters", parameters());
         json.addProperty("trainable_parameters", trainable());
@@ -137,8 +137,8 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
         Stage load() {
             List<Item> items = base();
             long largest = shape.linears().stream()
-                    .map(ModelShape.Linear::weights)
-                    .max(Comparator.naturalOrder())
+                    .mapToLong(ModelShape::weights)
+                    .max()
                     .orElse(0L);
             int stored = shape.dtype().bytes();
             if (settings.fourBit() != null) {
@@ -164,8 +164,8 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
             items.add(new Item("the layer in work", settings.tokens() * (recomputed > 0 ? graph() + work() : work())));
             items.add(new Item(
                     "the head, in chunks of " + HEAD_CHUNK,
-                    Math.min(HEAD_CHUNK, settings.tokens()) * shape.vocabulary() * (Float.BYTES + 2 * compute)
-                            + settings.tokens() * shape.hidden() * compute));
+                    Math.min(HEAD_CHUNK, settings.tokens()) * shape.config().vocabSize() * (Float.BYTES + 2 * compute)
+                            + settings.tokens() * (long) shape.config().hiddenSize() * compute));
             return new Stage("forward and backward", items);
         }
 
@@ -227,14 +227,15 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
         long codes() {
             return shape.layers()
                     * shape.linears().stream()
-                            .mapToLong(linear -> (linear.weights() + 1) / 2)
+                            .mapToLong(linear -> (ModelShape.weights(linear) + 1) / 2)
                             .sum();
         }
 
         private long scales() {
             long sum = 0;
-            for (ModelShape.Linear linear : shape.linears()) {
-                long blocks = blocks(linear.weights(), settings.fourBit().blocksize());
+            for (Linear linear : shape.linears()) {
+                long blocks =
+                        blocks(ModelShape.weights(linear), settings.fourBit().blocksize());
                 sum += settings.fourBit().doubleQuant()
                         ? blocks + scales(blocks, NESTED_BLOCK) + Float.BYTES
                         : blocks * Float.BYTES;
@@ -258,21 +259,33 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
         /** Bytes a token of what a layer that is computed again keeps. */
         private long checkpoint() {
             long compute = settings.compute().bytes();
-            return (2 * shape.hidden() + shape.heads() * shape.headDim()) * compute + shape.heads() * Float.BYTES;
+            return (2 * (long) shape.config().hiddenSize()
+                                    + (long) shape.config().numAttentionHeads()
+                                            * shape.config().headDim())
+                            * compute
+                    + (long) shape.config().numAttentionHeads() * Float.BYTES;
         }
 
         /** Bytes a token of what a layer's graph keeps beyond that: two norms in float32, q, k, v, and the MLP's parts. */
         private long graph() {
             long compute = settings.compute().bytes();
-            long projections = (shape.heads() + 2 * shape.keyValueHeads()) * shape.headDim();
-            return 4 * shape.hidden() * Float.BYTES
-                    + (2 * shape.hidden() + projections + 4 * shape.intermediate()) * compute;
+            long projections = ((long) shape.config().numAttentionHeads()
+                            + 2 * shape.config().numKeyValueHeads())
+                    * shape.config().headDim();
+            return 4 * (long) shape.config().hiddenSize() * Float.BYTES
+                    + (2 * (long) shape.config().hiddenSize()
+                                    + projections
+                                    + 4 * (long) shape.config().intermediateSize())
+                            * compute;
         }
 
         /** Bytes a token of gradients inside the layer that is worked on. */
         private long work() {
             long compute = settings.compute().bytes();
-            return 2 * shape.hidden() * Float.BYTES + (3 * shape.hidden() + 3 * shape.intermediate()) * compute;
+            return 2 * (long) shape.config().hiddenSize() * Float.BYTES
+                    + (3 * (long) shape.config().hiddenSize()
+                                    + 3 * (long) shape.config().intermediateSize())
+                            * compute;
         }
     }
 }
