@@ -1,5 +1,7 @@
 package io.github.qlora4j.trainer.data;
 
+import java.util.Locale;
+
 /**
  * What became of the rows of a source.
  *
@@ -31,22 +33,26 @@ public record DataReport(
 
     /** One line for the user, such as {@code 998 rows of 1,000 (2 with nothing left to learn), …}. */
     public String summary() {
-        StringBuilder text = new StringBuilder(String.format("%,d rows", rows));
+        StringBuilder text = new StringBuilder(String.format(Locale.ROOT, "%,d rows", rows));
         if (rows != rowsRead) {
-            text.append(String.format(" of %,d", rowsRead));
+            text.append(String.format(Locale.ROOT, " of %,d", rowsRead));
         }
         if (badRows > 0) {
-            text.append(String.format("; %,d bad rows left out", badRows));
+            text.append(String.format(Locale.ROOT, "; %,d bad rows left out", badRows));
         }
         if (nothingToLearn > 0) {
-            text.append(String.format("; %,d with nothing left to learn left out", nothingToLearn));
+            text.append(String.format(Locale.ROOT, "; %,d with nothing left to learn left out", nothingToLearn));
         }
         if (answersCut > 0) {
-            text.append(String.format("; %,d answers cut", answersCut));
+            text.append(String.format(Locale.ROOT, "; %,d answers cut", answersCut));
         }
         return text.append(String.format(
+                        Locale.ROOT,
                         "; %,d tokens, %,d learned; mean length %.1f, longest %,d",
-                        tokens, learnedTokens, meanLength(), longest))
+                        tokens,
+                        learnedTokens,
+                        meanLength(),
+                        longest))
                 .toString();
     }
 }

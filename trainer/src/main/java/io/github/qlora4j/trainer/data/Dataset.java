@@ -5,6 +5,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 
 /**
@@ -105,6 +106,7 @@ public final class Dataset {
             return new QloraException(of + " has no rows: there is nothing to learn");
         }
         return new QloraException(String.format(
+                Locale.ROOT,
                 "%s: nothing can be learned: of %,d rows %,d are bad and %,d have nothing left to learn after cutting to"
                         + " max_length %,d.%s Raise data.max_length, or see what a row becomes: qlora preview CONFIG",
                 of,

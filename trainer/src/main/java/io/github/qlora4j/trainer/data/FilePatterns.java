@@ -2,6 +2,7 @@ package io.github.qlora4j.trainer.data;
 
 import io.github.qlora4j.quant.QloraException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
@@ -36,7 +37,7 @@ final class FilePatterns {
             } catch (InvalidPathException | PatternSyntaxException e) {
                 throw new QloraException(
                         key + ": \"" + pattern + "\" is not a file name or glob: " + e.getMessage(), e);
-            } catch (IOException e) {
+            } catch (IOException | UncheckedIOException e) {
                 throw new QloraException(key + ": \"" + pattern + "\" cannot be looked up: " + e.getMessage(), e);
             }
         }
@@ -58,6 +59,9 @@ final class FilePatterns {
             if (!Files.exists(file)) {
                 throw new QloraException(key + ": no such file: " + file
                         + nearest(file.toAbsolutePath().getParent(), name(file)));
+            }
+            if (!Files.isRegularFile(file)) {
+                throw new QloraException(key + ": " + file + " is not a regular file; it is read more than once");
             }
             return List.of(file);
         }
@@ -113,7 +117,7 @@ final class FilePatterns {
             return names.isEmpty()
                     ? "; " + directory + " has no files"
                     : ". The nearest names in " + directory + ": " + String.join(", ", names);
-        } catch (IOException e) {
+        } catch (IOException | UncheckedIOException e) {
             return "";
         }
     }

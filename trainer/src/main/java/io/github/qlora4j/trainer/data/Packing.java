@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
@@ -62,7 +63,11 @@ public record Packing(List<int[]> bins, int capacity, long tokens) {
     /** One line for the user. */
     public String summary(int rows) {
         return String.format(
+                Locale.ROOT,
                 "packing: %,d rows in %,d bins of up to %,d tokens, %.1f %% full",
-                rows, bins.size(), capacity, 100 * fill());
+                rows,
+                bins.size(),
+                capacity,
+                100 * fill());
     }
 }

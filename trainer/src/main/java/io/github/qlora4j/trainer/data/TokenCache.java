@@ -53,7 +53,7 @@ final class TokenCache {
             LOG.info("Tokenized rows taken from {}", file);
             return Optional.of(dataset);
         } catch (IOException | IllegalArgumentException e) {
-            LOG.warn("{} is damaged ({}); the rows are tokenized anew", file, e.getMessage());
+            LOG.warn("{} is damaged ({}); the rows are tokenized anew", file, e.toString());
             return Optional.empty();
         }
     }

@@ -95,15 +95,10 @@ public final class Tokenizer implements AutoCloseable {
 
     /**
      * The ids of a text in which special tokens that are written out stay ordinary text, as {@code
-     * split_special_tokens=True} in Python.
+     * split_special_tokens=True} in Python. The first call opens a second tokenizer.
      */
     public int[] encodeOrdinary(String text) {
-        for (String special : files.specialTokens()) {
-            if (text.contains(special)) {
-                return encode(ordinary(), text, false);
-            }
-        }
-        return encode(library(), text, false);
+        return encode(ordinary(), text, false);
     }
 
     private int[] encode(HuggingFaceTokenizer tokenizer, String text, boolean addSpecialTokens) {

@@ -36,7 +36,6 @@ final class TokenizerFiles {
     private final Path file;
     private final String sha256;
     private final Map<String, Integer> added = new HashMap<>();
-    private final List<String> special = new ArrayList<>();
     private final BitSet specialIds = new BitSet();
     private final BitSet byteTokens = new BitSet();
     private final Set<Integer> stopIds = new LinkedHashSet<>();
@@ -90,7 +89,6 @@ final class TokenizerFiles {
                 added.put(content, id);
                 note(content, id);
                 if (isSpecial(t)) {
-                    special.add(content);
                     specialIds.set(id);
                 }
             }
@@ -248,10 +246,6 @@ final class TokenizerFiles {
 
     Path tokenizerFile() {
         return file;
-    }
-
-    List<String> specialTokens() {
-        return special;
     }
 
     boolean isSpecial(int id) {
