@@ -1,7 +1,7 @@
 package io.github.qlora4j.trainer.tokenizer;
 
-import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import ai.djl.huggingface.tokenizers.jni.TokenizersLibrary;
 import io.github.qlora4j.quant.QloraException;
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
@@ -108,8 +108,14 @@ public final class Tokenizer implements AutoCloseable {
                     "the text is not Unicode: half a surrogate pair (U+%04X) at character %d. Remove it.",
                     (int) text.charAt(half), half));
         }
-        Encoding encoding = tokenizer.encode(text, addSpecialTokens, false);
-        long[] ids = encoding.getIds();
+        // The public encode() makes a string and a span object of every token besides its id: twice the time.
+        long encoding = TokenizersLibrary.LIB.encode(tokenizer.getHandle(), text, addSpecialTokens);
+        long[] ids;
+        try {
+            ids = TokenizersLibrary.LIB.getTokenIds(encoding);
+        } finally {
+            TokenizersLibrary.LIB.deleteEncoding(encoding);
+        }
         int[] result = new int[ids.length];
         for (int i = 0; i < ids.length; i++) {
             result[i] = Math.toIntExact(ids[i]);

@@ -144,6 +144,31 @@ class TokenizerTest {
     }
 
     @Test
+    void truncationAndPaddingOfTheFileAreNotApplied() throws IOException {
+        Path dir = copy("spm");
+        String json = Files.readString(dir.resolve("tokenizer.json"));
+        assertThat(json).contains("\"truncation\": null", "\"padding\": null");
+        Files.writeString(
+                dir.resolve("tokenizer.json"),
+                json.replace(
+                                "\"truncation\": null",
+                                "\"truncation\": {\"direction\": \"Right\", \"max_length\": 4, \"strategy\":"
+                                        + " \"LongestFirst\", \"stride\": 0}")
+                        .replace(
+                                "\"padding\": null",
+                                "\"padding\": {\"strategy\": {\"Fixed\": 64}, \"direction\": \"Right\","
+                                        + " \"pad_to_multiple_of\": null, \"pad_id\": 3, \"pad_type_id\": 0,"
+                                        + " \"pad_token\": \"<pad>\"}"));
+        try (Tokenizer plain = Tokenizer.load(GoldenTexts.directory("spm"));
+                Tokenizer cutting = Tokenizer.load(dir)) {
+            for (String text : List.of("a", "the teacher writes seven letters, and the cook counts bread")) {
+                assertThat(cutting.encode(text)).isEqualTo(plain.encode(text));
+                assertThat(cutting.encodeOrdinary(text)).isEqualTo(plain.encode(text));
+            }
+        }
+    }
+
+    @Test
     void severalThreadsMayEncodeAtOnce() {
         try (Tokenizer tokenizer = Tokenizer.load(GoldenTexts.directory("spm"))) {
             int[] expected = tokenizer.encode("the cook counts bread </s> and salt");
