@@ -3,6 +3,9 @@ package io.github.qlora4j.peft;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.LinearWeight;
+import io.github.qlora4j.quant.Scratch;
+import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.quant.torch.TorchScript;
 
 /**
@@ -48,5 +51,16 @@ public final class LoraLinear {
     public static Gradients backward(NDManager manager, NDArray gradient, NDArray x, NDArray w, LoraWeights lora) {
         NDList list = OPS.tensors(manager, "backward", gradient, x, w, lora.a(), lora.b(), lora.scaling());
         return new Gradients(list.get(0), list.get(1), list.get(2));
+    }
+
+    /** As {@link #forward(NDManager, NDArray, NDArray, LoraWeights)} with a matrix kept in any scheme, 4 bits too. */
+    public static NDArray forward(NDManager manager, NDArray x, LinearWeight w, LoraWeights lora, Scratch scratch) {
+        return forward(manager, x, w.dense(Torch.dtype(x), scratch), lora);
+    }
+
+    /** As {@link #backward(NDManager, NDArray, NDArray, NDArray, LoraWeights)} with a matrix kept in any scheme. */
+    public static Gradients backward(
+            NDManager manager, NDArray gradient, NDArray x, LinearWeight w, LoraWeights lora, Scratch scratch) {
+        return backward(manager, gradient, x, w.dense(Torch.dtype(gradient), scratch), lora);
     }
 }

@@ -1,0 +1,48 @@
+package io.github.qlora4j.peft;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.safetensors.ModelDirectory;
+import io.github.qlora4j.quant.safetensors.TensorInfo;
+import io.github.qlora4j.quant.safetensors.TensorSpec;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * A base model's tensors, one at a time: a plain model directory, or one whose matrices are unpacked from 4 bits.
+ *
+ * <p>Merging reads each tensor once, so that the whole model never stands in memory.
+ */
+public interface BaseTensors {
+
+    /** All tensors with the shapes that they have when read; a 4-bit checkpoint's packed parts are not among them. */
+    List<TensorSpec> specs();
+
+    /** Reads a tensor; the caller owns it by the manager. */
+    NDArray read(NDManager manager, String name);
+
+    /** The tensors of a model directory that is not quantized; the directory stays the caller's to close. */
+    static BaseTensors of(ModelDirectory directory) {
+        return new BaseTensors() {
+            @Override
+            public List<TensorSpec> specs() {
+                List<TensorSpec> specs = new ArrayList<>();
+                for (String name : directory.names()) {
+                    TensorInfo info = directory.info(name);
+                    if (name.contains(".quant_state.") || name.endsWith(".SCB")) {
+                        throw new QloraException(directory.path() + " is a quantized checkpoint (tensor " + name
+                                + "). It must be read as one to be merged.");
+                    }
+                    specs.add(new TensorSpec(name, info.dtype(), info.shape()));
+                }
+                return specs;
+            }
+
+            @Override
+            public NDArray read(NDManager manager, String name) {
+                return directory.read(manager, name);
+            }
+        };
+    }
+}

@@ -1,0 +1,45 @@
+package io.github.qlora4j.peft;
+
+import io.github.qlora4j.quant.QloraException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.function.Consumer;
+import java.util.stream.Stream;
+
+/** Builds a directory beside its place and moves it there when it is whole. */
+final class NewDirectory {
+
+    private NewDirectory() {}
+
+    static void build(Path directory, Consumer<Path> fill) {
+        Path target = directory.toAbsolutePath().normalize();
+        checkFree(directory, target);
+        Path beside = target.resolveSibling("." + target.getFileName() + ".tmp");
+        try {
+            AtomicFiles.deleteQuietly(beside); // left by a run that was killed
+            Files.createDirectories(beside);
+            fill.accept(beside);
+            Files.deleteIfExists(target); // empty, as checked
+            AtomicFiles.move(beside, target);
+        } catch (IOException e) {
+            throw new QloraException("Cannot write " + directory + ": " + e + ". Check free space and permissions.", e);
+        } finally {
+            AtomicFiles.deleteQuietly(beside);
+        }
+    }
+
+    private static void checkFree(Path directory, Path target) {
+        if (!Files.exists(target)) {
+            return;
+        }
+        try (Stream<Path> entries = Files.isDirectory(target) ? Files.list(target) : Stream.of(target)) {
+            if (entries.findAny().isPresent()) {
+                throw new QloraException(
+                        directory + " is there and not empty. Choose a new directory, or empty that one.");
+            }
+        } catch (IOException e) {
+            throw new QloraException("Cannot look into " + directory + ": " + e, e);
+        }
+    }
+}
