@@ -51,10 +51,10 @@ public record DataSection(
         @Key("Directory for the cache of tokenized rows; left out, one of the program's own.")
         Path cacheDir) {
 
-    /** Copies the lists. */
+    /** Copies the lists; {@code ~/} is the user's home. */
     public DataSection {
-        train = List.copyOf(train);
-        eval = List.copyOf(eval);
+        train = train.stream().map(Scalars::atHome).toList();
+        eval = eval.stream().map(Scalars::atHome).toList();
     }
 
     /** There are rows to evaluate on. */

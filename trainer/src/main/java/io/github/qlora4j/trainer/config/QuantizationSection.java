@@ -8,7 +8,8 @@ import java.util.List;
 public record QuantizationSection(
         @Key(
                 value = "Quantize the linear layers of the base to 4 bits; false is as if the section were left out.",
-                orElse = "true")
+                orElse = "true",
+                name = "load_in_4bit")
         boolean loadIn4bit,
 
         @Key(value = "The 4-bit code.", orElse = "nf4", name = "bnb_4bit_quant_type")

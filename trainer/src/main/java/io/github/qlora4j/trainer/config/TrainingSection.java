@@ -120,6 +120,9 @@ public record TrainingSection(
         @Key(value = "Leave out the last rows of an epoch where they fill no whole batch.", orElse = "false")
         boolean dataloaderDropLast) {
 
+    /** The default of {@code paged_resident}. */
+    static final MemorySize PAGED_RESIDENT = MemorySize.parse("64MiB");
+
     /**
      * The warm-up in steps, rounded up where it is a share, as transformers does.
      *

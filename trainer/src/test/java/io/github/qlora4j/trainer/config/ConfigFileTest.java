@@ -1,0 +1,389 @@
+package io.github.qlora4j.trainer.config;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import io.github.qlora4j.quant.KernelChoice;
+import io.github.qlora4j.quant.QuantType;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class ConfigFileTest {
+
+    static final String LEAST = "model: {path: m}\ndata: {train: a.json}\n";
+
+    @Test
+    void minimalFile_hasTheDocumentedDefaults() {
+        RunConfig c = parse(LEAST);
+        assertThat(c.model()).isEqualTo(new ModelSection(Path.of("m"), Precision.AUTO, false));
+        assertThat(c.quantization()).isNull();
+        assertThat(c.lora())
+                .isEqualTo(new LoraSection(
+                        8,
+                        16,
+                        0.0,
+                        TargetModules.names("q_proj", "v_proj"),
+                        InitLoraWeights.TRUE,
+                        false,
+                        Map.of(),
+                        Map.of(),
+                        List.of(),
+                        List.of(),
+                        LoraBias.NONE,
+                        List.of(),
+                        AdapterDtype.BFLOAT16,
+                        null));
+        DataSection d = c.data();
+        assertThat(d.train()).containsExactly("a.json");
+        assertThat(d.eval()).isEmpty();
+        assertThat(d.format()).isEqualTo(DataFormat.ALPACA);
+        assertThat(d.template()).isEqualTo(TemplateChoice.named(BuiltinTemplate.HUMAN_ASSISTANT));
+        assertThat(d.fields()).isEqualTo(FieldNames.DEFAULT);
+        assertThat(d.maxLength()).isEqualTo(384);
+        assertThat(d.shuffle()).isTrue();
+        assertThat(d.addBos() || d.packing() || d.trainOnPrompt()).isFalse();
+        TrainingSection t = c.training();
+        assertThat(t.perDeviceTrainBatchSize()).isEqualTo(2);
+        assertThat(t.gradientAccumulationSteps()).isEqualTo(8);
+        assertThat(t.numTrainEpochs()).isEqualTo(1.0);
+        assertThat(t.maxSteps()).isEqualTo(-1);
+        assertThat(t.learningRate()).isEqualTo(2e-4);
+        assertThat(t.lrSchedulerType()).isEqualTo(SchedulerType.COSINE);
+        assertThat(t.lrSchedulerKwargs()).isEqualTo(SchedulerArguments.DEFAULT);
+        assertThat(t.warmupSteps() + t.warmupRatio() + t.weightDecay()).isZero();
+        assertThat(t.maxGradNorm()).isEqualTo(1.0);
+        assertThat(t.optim()).isEqualTo(OptimizerName.PAGED_ADAMW_32BIT);
+        assertThat(t.pagedResident()).isEqualTo(TrainingSection.PAGED_RESIDENT);
+        assertThat(t.gradientCheckpointing()).isEqualTo(GradientCheckpointing.TRUE);
+        assertThat(t.loggingSteps()).isEqualTo(1);
+        assertThat(t.evalSteps()).isZero();
+        assertThat(t.evaluates()).isFalse();
+        assertThat(t.saveSteps()).isEqualTo(100);
+        assertThat(t.saveTotalLimit()).isEqualTo(2);
+        assertThat(t.seed()).isEqualTo(42);
+        assertThat(t.rowSeed()).isEqualTo(42);
+    }
+
+    @Test
+    void quantizationSection_hasItsDefaultsAndGoesWithLoadIn4bitFalse() {
+        assertThat(parse(LEAST + "quantization: {}").quantization())
+                .isEqualTo(new QuantizationSection(
+                        true, QuantType.NF4, true, Precision.AUTO, 64, KernelChoice.AUTO, List.of()));
+        assertThat(parse(LEAST + "quantization: {load_in_4bit: false}").quantization())
+                .isNull();
+        assertThat(parse(LEAST + "quantization: null").quantization()).isNull();
+        assertThat(problems(LEAST + "quantization:\n"))
+                .singleElement()
+                .asString()
+                .contains("f.yaml:3:1: quantization: empty");
+    }
+
+    @Test
+    void everyKindOfValue_isRead() {
+        RunConfig c = parse("""
+                model: {path: models/llama, dtype: bfloat16, upcast: true}
+                quantization: {bnb_4bit_quant_type: fp4, blocksize: 128, kernel: builtin, llm_int8_skip_modules: lm_head}
+                lora:
+                  target_modules: all-linear
+                  rank_pattern: {q_proj: 4, v_proj: 2}
+                  init_lora_weights: gaussian
+                  modules_to_save: [lm_head]
+                  adapter: old
+                data:
+                  train: [a.json, "b/*.jsonl"]
+                  eval_fraction: 0.1
+                  fields: {instruction: question}
+                  template: {prompt: "Q: {instruction}\\nA: "}
+                training:
+                  learning_rate: 1
+                  warmup_steps: 0.03
+                  optim: adamw_bnb_8bit
+                  gradient_checkpointing: auto
+                  memory_budget: 6GB
+                  save_total_limit: null
+                  eval_steps: 0x10
+                """);
+        assertThat(c.quantization().bnb4bitQuantType()).isEqualTo(QuantType.FP4);
+        assertThat(c.quantization().llmInt8SkipModules()).containsExactly("lm_head");
+        assertThat(c.lora().targetModules()).isEqualTo(new TargetModules.AllLinear());
+        assertThat(c.lora().rankPattern()).containsExactly(Map.entry("q_proj", 4), Map.entry("v_proj", 2));
+        assertThat(c.lora().adapter()).isEqualTo(Path.of("old"));
+        assertThat(c.data().train()).containsExactly("a.json", "b/*.jsonl");
+        assertThat(c.data().fields().instruction()).isEqualTo("question");
+        assertThat(c.data().fields().input()).isEqualTo("input");
+        assertThat(c.data().template())
+                .isEqualTo(new TemplateChoice.Custom("Q: {instruction}\nA: ", null, null, "{output}"));
+        assertThat(c.training().learningRate()).isEqualTo(1.0);
+        assertThat(c.training().warmup(101)).isEqualTo(4);
+        assertThat(c.training().optim()).isEqualTo(OptimizerName.ADAMW_8BIT);
+        assertThat(c.training().memoryBudget().bytes()).isEqualTo(6_000_000_000L);
+        assertThat(c.training().saveTotalLimit()).isNull();
+        assertThat(c.training().evalSteps()).isEqualTo(16);
+    }
+
+    @Test
+    void targetModules_isAListOrAnExpressionOrPeftsDefault() {
+        assertThat(targets("[q_proj]")).isEqualTo(TargetModules.names("q_proj"));
+        assertThat(targets("'.*\\.(q|v)_proj'")).isEqualTo(new TargetModules.Regex(".*\\.(q|v)_proj"));
+        assertThat(targets("null")).isEqualTo(new TargetModules.ModelDefault());
+    }
+
+    @Test
+    void allProblems_areReportedAtOnceWithTheirPlaces() {
+        assertThat(problems("""
+                        model: {dtype: bf16}
+                        lora:
+                          r: 3.7
+                          lora_droput: 0.1
+                          learning_rate: 1e-4
+                        data:
+                          train: a.json
+                          shuffle: yes
+                          shuffle: true
+                        training:
+                          max_grad_norm: -1
+                          optim: paged_adamw_32bits
+                          batch_size: 4
+                        trianing: {}
+                        """))
+                .containsExactlyInAnyOrder(
+                        "f.yaml:1:8: model.path: missing; expected a path",
+                        "f.yaml:1:16: model.dtype: expected one of auto, float32, bfloat16, float16; got \"bf16\"; did you mean bfloat16?",
+                        "f.yaml:3:6: lora.r: expected a whole number of at least 1 and at most 65536; got 3.7",
+                        "f.yaml:4:3: lora.lora_droput: unknown key; did you mean lora_dropout?",
+                        "f.yaml:5:3: lora.learning_rate: unknown key here; it belongs under training",
+                        "f.yaml:8:12: data.shuffle: expected true or false; got \"yes\"; write true",
+                        "f.yaml:9:3: data.shuffle: given twice; the first stands at f.yaml:8:3",
+                        "f.yaml:11:18: training.max_grad_norm: expected a number of at least 0; got -1",
+                        "f.yaml:12:10: training.optim: expected one of adamw_torch, paged_adamw_32bit, adamw_8bit, paged_adamw_8bit; got \"paged_adamw_32bits\"; did you mean paged_adamw_32bit?",
+                        "f.yaml:13:3: training.batch_size: unknown key; here it is called per_device_train_batch_size",
+                        "f.yaml:14:1: trianing: unknown key; did you mean training?");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "lr: 1e-4 | lr: unknown key; here it is called training.learning_rate",
+                "max_steps: 3 | max_steps: unknown key here; it belongs under training",
+                "lora: {lora_r: 3} | lora.lora_r: unknown key; here it is called r",
+                "lora: {loraAlpha: 3} | lora.loraAlpha: unknown key; did you mean lora_alpha?",
+                "lora: {learning_rat: 3} | lora.learning_rat: unknown key; did you mean training.learning_rate?",
+                "lora: {xyzzy: 3} | lora.xyzzy: unknown key; here stand r, lora_alpha",
+                "lora: {use_dora: true} | lora.use_dora: unknown key; DoRA is not supported",
+                "lora: 3 | lora: expected a map of r, lora_alpha",
+                "lora: [3] | got a list",
+                "lora: {r: } | lora.r: expected a whole number of at least 1 and at most 65536; got nothing; leave the key out",
+                "lora: {r: '8'} | got \"8\"; write 8",
+                "lora: {r: 1_000} | got \"1_000\"; write 1000",
+                "lora: {r: 8.0} | got 8.0; write 8",
+                "lora: {r: 99999999999999999999} | got 99999999999999999999",
+                "lora: {lora_dropout: 1} | expected a number of at least 0 and below 1; got 1",
+                "lora: {lora_dropout: .nan} | got .nan",
+                "lora: {adapter: 3} | expected a path; got 3; write it in quotes",
+                "lora: {adapter: ''} | got empty text",
+                "lora: {dtype: float16} | expected one of bfloat16, float32; got \"float16\"",
+                "lora: {target_modules: []} | got an empty list",
+                "lora: {target_modules: all_linear} | did you mean all-linear?",
+                "lora: {target_modules: '(q'} | not a regular expression",
+                "lora: {target_modules: [q_proj, 3]} | expected text; got 3",
+                "lora: {init_lora_weights: 'true'} | got \"true\"",
+                "lora: {rank_pattern: {q_proj: 0}} | lora.rank_pattern: expected a whole number of at least 1",
+                "lora: {? [a] : 3} | expected the name of a key",
+                "quantization: {blocksize: 48} | expected one of 32, 64, 128",
+                "quantization: {load_in_8bit: true} | 8-bit bases are not supported yet",
+                "training: {memory_budget: 6 gallons} | expected a size such as 6GB",
+                "training: {memory_budget: 0GB} | expected a size such as 6GB",
+                "training: {save_strategy: false} | did you mean no?",
+                "training: {learning_rate: 1.0.0} | expected a number of at least 0; got \"1.0.0\"",
+                "training: {learning_rate: !!python/name:os.system x} | expected a number",
+            })
+    void oneMistake_isNamed(String line, String expected) {
+        assertThat(problems(LEAST + line))
+                .singleElement()
+                .asString()
+                .contains(expected)
+                .startsWith("f.yaml:3:");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "{prompt: 'x'} | data.template.prompt: expected text that holds {instruction}",
+                "{prompt: '{instruction} {inputs}'} | unknown placeholder {inputs}; here stand {instruction}, {input}, {history}; did you mean input?",
+                "{answer: '{output}'} | data.template.prompt: missing",
+                "{prompt: '{instruction} {history}'} | data.template.history_turn: missing",
+                "{prompt: {instruction}} | write it in quotes if it begins with {",
+                "human_asistant | did you mean human_assistant?",
+                "null | expected one of human_assistant, alpaca, or a map",
+            })
+    void mistakeInATemplate_isNamed(String template, String expected) {
+        assertThat(problems("model: {path: m}\ndata: {train: a, template: " + template + "}"))
+                .anySatisfy(p -> assertThat(p).contains(expected).startsWith("f.yaml:2:"));
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "max_steps: 0 | training.max_steps: expected -1",
+                "warmup_steps: 1.5 | training.warmup_steps: expected a whole number of steps",
+                "warmup_steps: 2, warmup_ratio: 0.1 | training.warmup_ratio: excludes training.warmup_steps",
+                "warmup_steps: 2, lr_scheduler_type: constant | use constant_with_warmup",
+                "eval_steps: 5 | training.eval_steps: needs rows to evaluate on",
+                "eval_strategy: epoch | training.eval_strategy: needs rows to evaluate on",
+                "early_stopping_patience: 2 | training.early_stopping_patience: needs evaluation",
+                "load_best_model_at_end: true | training.load_best_model_at_end: needs evaluation",
+                "memory_budget: 1GB | is used only with training.gradient_checkpointing: auto",
+                "lr_scheduler_kwargs: {power: 2} | is used only with training.lr_scheduler_type: polynomial",
+            })
+    void rulesBetweenKeys_nameTheKey(String keys, String expected) {
+        assertThat(problems(LEAST + "training: {" + keys + "}"))
+                .singleElement()
+                .asString()
+                .contains(expected)
+                .startsWith("f.yaml:3:");
+    }
+
+    @Test
+    void rulesAboutAKeyThatIsWrong_areNotReported() {
+        assertThat(problems(LEAST + "training: {eval_steps: 5, eval_strategy: often}"))
+                .singleElement()
+                .asString()
+                .contains("training.eval_strategy");
+    }
+
+    @Test
+    void sets_winOverTheFileAndNameThemselvesInErrors() {
+        LoadedConfig c = ConfigFile.parse(
+                LEAST,
+                "f.yaml",
+                List.of(
+                        "training.max_steps=10",
+                        "training.max_steps=12",
+                        "quantization.blocksize=128",
+                        "lora.adapter=",
+                        "data.train=[x, y]"));
+        assertThat(c.config().training().maxSteps()).isEqualTo(12);
+        assertThat(c.config().quantization().blocksize()).isEqualTo(128);
+        assertThat(c.config().lora().adapter()).isNull();
+        assertThat(c.config().data().train()).containsExactly("x", "y");
+        assertThat(c.isExplicit("training.max_steps")).isTrue();
+        assertThat(c.isExplicit("model.path")).isTrue();
+        assertThat(c.isExplicit("lora.r")).isFalse();
+        assertThat(problems(LEAST, "training.max_steps=x", "training.max_step=1", "oops", "=3", "lora.r=[", "seed=1"))
+                .containsExactlyInAnyOrder(
+                        "--set oops: expected section.key=value, such as training.max_steps=100",
+                        "--set =3: expected section.key=value, such as training.max_steps=100",
+                        problems(LEAST, "lora.r=[").get(0));
+        assertThat(problems(LEAST, "training.max_steps=x", "training.max_step=1", "seed=1"))
+                .containsExactlyInAnyOrder(
+                        "--set training.max_steps=x: training.max_steps: expected a whole number of at least -1; got \"x\"",
+                        "--set training.max_step=1: training.max_step: unknown key; did you mean max_steps?",
+                        "--set seed=1: seed: unknown key here; it belongs under training");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", "  \n", "# nothing\n", "---\n", "null"})
+    void emptyFile_saysWhatIsExpected(String text) {
+        assertThat(problems(text)).containsExactly("f.yaml: empty; expected at least model.path and data.train");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "just text | f.yaml:1:1: expected a map of model, quantization, lora, data, training; got \"just text\"",
+                "[1, 2] | f.yaml:1:1: expected a map",
+                "model: {path: m | f.yaml:1:",
+                "a: b: c | f.yaml:1:5: this is not YAML",
+                "a: &x [*x] | f.yaml:",
+                "a: *nowhere | f.yaml:1:",
+            })
+    void whatIsNoMap_isNamedWithItsPlace(String text, String expected) {
+        assertThat(problems(text).get(0)).startsWith(expected);
+    }
+
+    @Test
+    void tabs_areExplained() {
+        assertThat(problems("model:\n\tpath: m\n"))
+                .singleElement()
+                .asString()
+                .startsWith("f.yaml:2:1: this is not YAML")
+                .contains("this line has a tab");
+    }
+
+    @Test
+    void twoDocuments_areRefused() {
+        assertThat(problems(LEAST + "---\n" + LEAST))
+                .singleElement()
+                .asString()
+                .startsWith("f.yaml:3:1: this is not YAML");
+    }
+
+    @Test
+    void aliasBombsAndDeepNesting_areRefused() {
+        StringBuilder bomb = new StringBuilder("a0: &a0 [x]\n");
+        for (int i = 1; i < 40; i++) {
+            bomb.append("a")
+                    .append(i)
+                    .append(": &a")
+                    .append(i)
+                    .append(" [")
+                    .append(("*a" + (i - 1) + ",").repeat(9))
+                    .append("]\n");
+        }
+        assertThat(problems(bomb.toString())).isNotEmpty();
+        assertThat(problems("a: " + "[".repeat(300_000))).isNotEmpty();
+        assertThat(problems("a: " + "[".repeat(200_000) + "]".repeat(200_000))).isNotEmpty();
+    }
+
+    @Test
+    void unreadableFiles_areNamed(@TempDir Path dir) throws IOException {
+        assertThat(fileProblem(dir.resolve("none.yaml"))).contains("none.yaml: there is no such file");
+        assertThat(fileProblem(dir)).contains("this is a directory");
+        Path latin = Files.write(
+                dir.resolve("latin.yaml"), "model: {path: caf\u00e9}".getBytes(StandardCharsets.ISO_8859_1));
+        assertThat(fileProblem(latin)).contains("latin.yaml: not UTF-8: byte 17");
+        Path big = Files.write(dir.resolve("big.yaml"), new byte[(1 << 20) + 1]);
+        assertThat(fileProblem(big)).contains("larger than 1 MiB");
+        Path nul = Files.write(dir.resolve("nul.yaml"), "model:\n  path: \0".getBytes(StandardCharsets.UTF_8));
+        assertThat(fileProblem(nul)).contains("nul.yaml:2:9: ").contains("U+0000");
+    }
+
+    @Test
+    void byteOrderMarkAndWindowsLineEnds_areRead(@TempDir Path dir) throws IOException {
+        Path file = Files.writeString(dir.resolve("bom.yaml"), "\uFEFF" + LEAST.replace("\n", "\r\n"));
+        assertThat(ConfigFile.load(file, List.of()).config()).isEqualTo(parse(LEAST));
+    }
+
+    private static TargetModules targets(String yaml) {
+        return parse(LEAST + "lora: {target_modules: " + yaml + "}").lora().targetModules();
+    }
+
+    static RunConfig parse(String text) {
+        return ConfigFile.parse(text, "f.yaml", List.of()).config();
+    }
+
+    static List<String> problems(String text, String... sets) {
+        ConfigException e =
+                catchThrowableOfType(ConfigException.class, () -> ConfigFile.parse(text, "f.yaml", List.of(sets)));
+        assertThat(e).as(text.length() > 500 ? "long text" : text).isNotNull();
+        return e.problems().stream().map(Problem::toString).toList();
+    }
+
+    private static String fileProblem(Path file) {
+        return catchThrowableOfType(ConfigException.class, () -> ConfigFile.load(file, List.of()))
+                .getMessage();
+    }
+}
