@@ -11,6 +11,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 class MappedPagesTest {
@@ -56,6 +58,19 @@ class MappedPagesTest {
         pages.close();
         try (Stream<Path> left = Files.list(directory)) {
             assertThat(left).isEmpty();
+        }
+    }
+
+    @Test
+    @EnabledOnOs({OS.LINUX, OS.MAC})
+    void hasNoNameThatAKilledProcessCouldLeaveBehind() throws IOException {
+        try (MappedPages pages = new MappedPages(directory, 4096, 4096)) {
+            pages.reserve(2);
+            write(pages, 1, 7);
+            try (Stream<Path> named = Files.list(directory)) {
+                assertThat(named).isEmpty();
+            }
+            assertThat(read(pages, 1)).isEqualTo(7);
         }
     }
 

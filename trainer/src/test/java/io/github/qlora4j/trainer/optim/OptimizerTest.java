@@ -14,6 +14,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -22,6 +23,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
+@ExtendWith(OneThread.class)
 class OptimizerTest {
 
     @TempDir
@@ -109,6 +111,27 @@ class OptimizerTest {
                         .isEqualTo(unbounded);
             }
         }
+    }
+
+    @Test
+    void leavesTheSameBitsWhateverTheThreads() {
+        OptimizerConfig config = config(OptimizerName.ADAMW_8BIT);
+        float[] values = Golden.numbers(3, 200_003, -2);
+        float[] slopes = Golden.numbers(4, 200_003, -6);
+        List<Map<String, String>> hashes = new ArrayList<>();
+        for (int threads : new int[] {1, 2}) {
+            Torch.setThreads(threads);
+            List<Parameter> one = List.of(new Parameter("w", Torch.ofFloats(manager, values)));
+            try (Optimizer optimizer = Optimizer.create(config, one)) {
+                List<NDArray> gradients = List.of(Torch.ofFloats(manager, slopes));
+                optimizer.step(gradients, 1e-3);
+                optimizer.step(gradients, 1e-3);
+                hashes.add(SavedState.hashes(optimizer, directory));
+            } finally {
+                Torch.setThreads(1);
+            }
+        }
+        assertThat(hashes.get(1)).isEqualTo(hashes.get(0));
     }
 
     @ParameterizedTest
