@@ -39,7 +39,13 @@ final class AdapterReader {
         }
         try (SafetensorsFile tensors = SafetensorsFile.open(file)) {
             Map<String, TensorInfo> byName = new LinkedHashMap<>();
-            tensors.tensors().forEach((key, info) -> byName.put(baseName(key), info));
+            tensors.tensors().forEach((key, info) -> {
+                TensorInfo before = byName.put(baseName(key), info);
+                if (before != null) {
+                    throw new QloraException(file + ": tensors " + before.name() + " and " + key + " are both for "
+                            + baseName(key) + ". One of them is unexpected.");
+                }
+            });
             List<Target> targets = modules == null
                     ? targetsOf(configFile.lora(), byName)
                     : new TargetMatching(configFile.lora(), modelType).resolve(modules, false);

@@ -70,7 +70,7 @@ final class PythonJson {
     private static String number(double value) {
         double size = Math.abs(value);
         if (value == 0 || size >= 1e-4 && size < 1e16) {
-            String plain = BigDecimal.valueOf(value).toPlainString();
+            String plain = BigDecimal.valueOf(value).stripTrailingZeros().toPlainString();
             return plain.contains(".") ? plain : plain + ".0";
         }
         String[] parts = Double.toString(value).split("E");
