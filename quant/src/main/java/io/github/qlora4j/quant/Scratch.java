@@ -18,11 +18,13 @@ public final class Scratch implements AutoCloseable {
     private NDArray buffer;
     private Dtype dtype;
     private long[] shape;
+    private NDManager scalesManager;
+    private NDArray scales;
 
     /** A tensor of this dtype and shape with whatever the last use left in it. */
     public NDArray buffer(Dtype dtype, long... shape) {
         if (buffer == null || dtype != this.dtype || !Arrays.equals(shape, this.shape)) {
-            close();
+            closeBuffer();
             manager = Torch.newManager();
             buffer = Torch.empty(manager, dtype, shape);
             this.dtype = dtype;
@@ -31,12 +33,35 @@ public final class Scratch implements AutoCloseable {
         return buffer;
     }
 
-    @Override
-    public void close() {
+    /** At least so many float32 for the scales of {@link #buffer}'s blocks; the next use overwrites them. */
+    NDArray scales(long elements) {
+        if (scales == null || scales.getShape().size() < elements) {
+            closeScales();
+            scalesManager = Torch.newManager();
+            scales = Torch.empty(scalesManager, Dtype.FLOAT32, elements);
+        }
+        return scales;
+    }
+
+    private void closeScales() {
+        if (scalesManager != null) {
+            scalesManager.close();
+            scalesManager = null;
+            scales = null;
+        }
+    }
+
+    private void closeBuffer() {
         if (manager != null) {
             manager.close();
             manager = null;
             buffer = null;
         }
+    }
+
+    @Override
+    public void close() {
+        closeBuffer();
+        closeScales();
     }
 }
