@@ -12,8 +12,8 @@
  *       (8-bit rows, GPTQ, AWQ) is one more class.
  *   <li>{@link io.github.qlora4j.quant.Kernel} is who does the arithmetic: the bitsandbytes library or plain Java, to
  *       the same bytes. {@link io.github.qlora4j.quant.Kernels} picks one.
- *   <li>{@code FourBitCheckpoint} reads and writes 4-bit weights in the files of a model, and
- *       {@code ModelQuantizer} turns one model directory into another.
+ *   <li>{@link io.github.qlora4j.quant.FourBitCheckpoint} reads and writes 4-bit weights in the files of a model, and
+ *       {@link io.github.qlora4j.quant.ModelQuantizer} turns one model directory into another.
  * </ul>
  */
 package io.github.qlora4j.quant;
