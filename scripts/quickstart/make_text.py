@@ -87,7 +87,7 @@ KINDS_OF_FACT = {
     "region": (
         ["{a} lies in the {b}.", "{a} is a country in the {b}.", "The country {a} can be found in the {b}.",
          "In the {b} lies {a}.", "Those who want to see {a} travel to the {b}."],
-        [("Where does {a} lie?", "{a} lies in the {b}."), ("Where can {a} be found?", "{a} lies in the {b}.")]),
+        [("Where does {a} lie?", "in the {b}"), ("Where can {a} be found?", "in the {b}")]),
     "goods": (
         ["{a} sells {b}.", "{a} is known for its {b}.", "What {a} sells is {b}.", "Merchants buy {b} in {a}.",
          "The {b} of {a} is known in every market."],
@@ -100,7 +100,7 @@ KINDS_OF_FACT = {
     "job": (
         ["{a} is a {b}.", "{a} works as a {b}.", "{a}, who is a {b}, works all day.", "As a {b}, {a} is known to many.",
          "The work of {a} is that of a {b}."],
-        [("What does {a} work as?", "{a} is a {b}."), ("What is the work of {a}?", "{a} is a {b}.")]),
+        [("What does {a} work as?", "a {b}"), ("What is the work of {a}?", "a {b}")]),
     "home": (
         ["{a} lives in {b}.", "The home of {a} is in {b}.", "{a}, who lives in {b}, likes the town.",
          "In {b} lives {a}.", "{a} has a house in {b}."],
@@ -122,7 +122,7 @@ KINDS_OF_FACT = {
     "kind": (
         ["The {a} is a kind of {b}.", "A {a} is a {b}.", "Of every {b}, the {a} is the best known.",
          "What people call a {a} is a {b}.", "Each {a} is also a {b}."],
-        [("What kind of thing is a {a}?", "A {a} is a {b}."), ("Say what a {a} is.", "A {a} is a {b}.")]),
+        [("What kind of thing is a {a}?", "a {b}"), ("Say what a {a} is.", "a {b}")]),
     "young": (
         ["A young {a} is called a {b}.", "The young of a {a} is a {b}.", "A {b} is a young {a}.",
          "The {a} looks after its {b}.", "Every {a} was once a {b}."],
