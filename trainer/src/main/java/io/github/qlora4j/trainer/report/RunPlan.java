@@ -1,0 +1,57 @@
+package io.github.qlora4j.trainer.report;
+
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.trainer.config.AdapterDtype;
+import io.github.qlora4j.trainer.config.MemorySize;
+import io.github.qlora4j.trainer.config.Precision;
+import io.github.qlora4j.trainer.config.RunConfig;
+import io.github.qlora4j.trainer.model.ModelConfig;
+import io.github.qlora4j.trainer.report.PlanSettings.FourBit;
+import io.github.qlora4j.trainer.train.AdapterSettings;
+
+/** From a run's configuration to its {@link MemoryPlan}. */
+public final class RunPlan {
+    private RunPlan() {}
+
+    /**
+     * Plans a run; of the model's files, {@code config.json} alone is read.
+     *
+     * @param run the configuration
+     * @param compute the dtype in which 4-bit layers are multiplied; a base that is not quantized uses its own
+     * @throws io.github.qlora4j.quant.QloraException if config.json cannot be used or a target matches nothing
+     */
+    public static MemoryPlan of(RunConfig run, Dtype compute) {
+        ModelShape shape = new ModelShape(ModelConfig.read(run.model().path()));
+        FourBit fourBit = run.quantized()
+                .filter(section -> section.loadIn4bit())
+                .map(section -> new FourBit(section.blocksize(), section.bnb4bitUseDoubleQuant()))
+                .orElse(null);
+        Dtype dtype = run.model().dtype() == Precision.AUTO
+                ? shape.dtype()
+                : Dtype.ofTorchName(run.model().dtype().name().toLowerCase(java.util.Locale.ROOT));
+        boolean upcast = run.model().upcast();
+        PlanSettings settings = new PlanSettings(
+                dtype,
+                fourBit,
+                fourBit != null ? compute : upcast ? Dtype.FLOAT32 : dtype,
+                upcast,
+                shape.trained(AdapterSettings.of(run.lora())),
+                run.lora().dtype() == AdapterDtype.FLOAT32 ? Dtype.FLOAT32 : Dtype.BFLOAT16,
+                run.training().optim(),
+                run.training().pagedResident().bytes(),
+                (long) run.training().perDeviceTrainBatchSize() * run.data().maxLength(),
+                shape.layers());
+        return switch (run.training().gradientCheckpointing()) {
+            case TRUE -> MemoryPlan.of(shape, settings);
+            case FALSE -> MemoryPlan.of(shape, settings.recomputing(0));
+            case AUTO -> MemoryPlan.within(shape, settings, budget(run));
+        };
+    }
+
+    /** {@code training.memory_budget}, or three quarters of what is free; without limit where neither is known. */
+    private static long budget(RunConfig run) {
+        MemorySize given = run.training().memoryBudget();
+        long free = Rss.freeBytes();
+        return given != null ? given.bytes() : free > 0 ? free / 4 * 3 : Long.MAX_VALUE;
+    }
+}
