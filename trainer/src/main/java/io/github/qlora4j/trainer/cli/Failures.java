@@ -1,6 +1,7 @@
 package io.github.qlora4j.trainer.cli;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.trainer.config.ConfigException;
 import java.io.PrintWriter;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
@@ -57,7 +58,7 @@ final class Failures {
                     + "; run again with --verbose and report what it prints");
         }
         trace(problem);
-        return problem instanceof WrongUse ? Main.WRONG_USE : Main.FAILED;
+        return problem instanceof WrongUse || problem instanceof ConfigException ? Main.WRONG_USE : Main.FAILED;
     }
 
     private void say(String message) {

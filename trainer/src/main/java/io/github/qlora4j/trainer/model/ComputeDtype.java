@@ -6,6 +6,8 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HashSet;
 import java.util.Locale;
 import java.util.Set;
 
@@ -36,7 +38,7 @@ public record ComputeDtype(Dtype dtype, String reason) {
                     Dtype.FLOAT32,
                     "auto: whether " + os + " on " + arch + " multiplies bfloat16 fast is not known here");
         }
-        Set<String> features = Set.of(cpuInfo.split("\\s+"));
+        Set<String> features = new HashSet<>(Arrays.asList(cpuInfo.split("\\s+")));
         for (String feature : new String[] {"amx_bf16", "avx512_bf16", "bf16"}) {
             if (features.contains(feature)) {
                 return new ComputeDtype(Dtype.BFLOAT16, "auto: this CPU has fast bfloat16 products (" + feature + ")");
