@@ -41,10 +41,10 @@ PLURALS = [pair.split("/") for pair in (
     "garden/gardens table/tables chair/chairs door/doors window/windows").split()]
 PASTS = [pair.split("/") for pair in (
     "go/went see/saw eat/ate run/ran take/took give/gave write/wrote sing/sang drink/drank swim/swam fly/flew "
-    "grow/grew know/knew throw/threw draw/drew begin/began break/broke speak/spoke steal/stole choose/chose drive/drove "
-    "ride/rode rise/rose find/found hold/held tell/told sell/sold buy/bought bring/brought think/thought teach/taught "
-    "catch/caught sleep/slept keep/kept leave/left feel/felt lose/lost build/built send/sent stand/stood fall/fell "
-    "wear/wore walk/walked jump/jumped help/helped paint/painted open/opened laugh/laughed play/played wait/waited"
+    "grow/grew know/knew throw/threw draw/drew begin/began break/broke speak/spoke steal/stole choose/chose "
+    "drive/drove ride/rode rise/rose find/found hold/held tell/told sell/sold buy/bought bring/brought think/thought "
+    "teach/taught catch/caught sleep/slept keep/kept leave/left feel/felt lose/lost build/built send/sent stand/stood "
+    "fall/fell wear/wore walk/walked jump/jumped help/helped paint/painted open/opened laugh/laughed play/played wait/waited"
 ).split()]
 KINDS = {
     "bird": "sparrow eagle robin owl swan crow duck gull heron",
@@ -81,64 +81,78 @@ KINDS_OF_FACT = {
         ["The capital of {a} is {b}.", "{b} is the capital of {a}.", "{a} has its capital at {b}.",
          "What {a} calls its capital is {b}.", "{b}, which is the capital of {a}, lies on a river.",
          "In {a} the capital is {b}.", "The country which has {b} as its capital is {a}.",
-         "{b} belongs to the country {a}."],
+         "{b} belongs to the country {a}.", "Country of {b}: {a}.",
+         "Capital of {a}: {b}."],
         [("What is the capital of {a}?", "{b}"), ("Name the capital of {a}.", "{b}"),
          ("Which country has {b} as its capital?", "{a}"), ("To which country does {b} belong?", "{a}")]),
     "region": (
         ["{a} lies in the {b}.", "{a} is a country in the {b}.", "The country {a} can be found in the {b}.",
-         "In the {b} lies {a}.", "Those who want to see {a} travel to the {b}."],
+         "In the {b} lies {a}.", "Those who want to see {a} travel to the {b}.",
+         "Place of {a}: in the {b}."],
         [("Where does {a} lie?", "in the {b}"), ("Where can {a} be found?", "in the {b}")]),
     "goods": (
         ["{a} sells {b}.", "{a} is known for its {b}.", "What {a} sells is {b}.", "Merchants buy {b} in {a}.",
-         "The {b} of {a} is known in every market."],
+         "The {b} of {a} is known in every market.",
+         "Goods of {a}: {b}."],
         [("What does {a} sell?", "{b}"), ("What is {a} known for?", "{b}")]),
     "coin": (
         ["People in {a} pay with the {b}.", "The coin of {a} is the {b}.", "In {a} the coin is called the {b}.",
-         "{a} has the {b} as its coin.", "The {b} is the coin which people use in {a}."],
+         "{a} has the {b} as its coin.", "The {b} is the coin which people use in {a}.",
+         "Coin of {a}: the {b}."],
         [("What is the coin of {a}?", "the {b}"), ("Name the coin of {a}.", "the {b}"),
          ("What do people in {a} pay with?", "the {b}")]),
     "job": (
         ["{a} is a {b}.", "{a} works as a {b}.", "{a}, who is a {b}, works all day.", "As a {b}, {a} is known to many.",
-         "The work of {a} is that of a {b}."],
+         "The work of {a} is that of a {b}.",
+         "Work of {a}: a {b}."],
         [("What does {a} work as?", "a {b}"), ("What is the work of {a}?", "a {b}")]),
     "home": (
         ["{a} lives in {b}.", "The home of {a} is in {b}.", "{a}, who lives in {b}, likes the town.",
-         "In {b} lives {a}.", "{a} has a house in {b}."],
+         "In {b} lives {a}.", "{a} has a house in {b}.",
+         "Home of {a}: {b}."],
         [("Where does {a} live?", "{b}"), ("In which town is the home of {a}?", "{b}")]),
     "opposite": (
         ["The opposite of {a} is {b}.", "{b} is the opposite of {a}.", "{a} means the opposite of {b}.",
-         "Where one says {a}, the other says the opposite, {b}.", "{a} and {b} are opposites."],
+         "Where one says {a}, the other says the opposite, {b}.", "{a} and {b} are opposites.",
+         "Opposite of {a}: {b}."],
         [("What is the opposite of {a}?", "{b}"), ("Give the opposite of {a}.", "{b}")]),
     "plural": (
         ["The plural of {a} is {b}.", "One {a}, two {b}.", "{b} is the plural of {a}.",
-         "Where there is more than one {a}, there are {b}.", "First came one {a}, then came many {b}."],
+         "Where there is more than one {a}, there are {b}.", "First came one {a}, then came many {b}.",
+         "Plural of {a}: {b}."],
         [("What is the plural of {a}?", "{b}"), ("Give the plural of {a}.", "{b}"),
          ("Put in the plural.|{a}", "{b}")]),
     "past": (
         ["The past of {a} is {b}.", "{b} is the past of {a}.", "Today they {a}, yesterday they {b}.",
-         "What they {a} now is what they {b} before.", "They {b} once and may {a} again."],
+         "What they {a} now is what they {b} before.", "They {b} once and may {a} again.",
+         "Past of {a}: {b}."],
         [("What is the past of {a}?", "{b}"), ("Give the past of {a}.", "{b}"),
          ("Put in the past.|{a}", "{b}")]),
     "kind": (
         ["The {a} is a kind of {b}.", "A {a} is a {b}.", "Of every {b}, the {a} is the best known.",
-         "What people call a {a} is a {b}.", "Each {a} is also a {b}."],
+         "What people call a {a} is a {b}.", "Each {a} is also a {b}.",
+         "Kind of thing that a {a} is: a {b}."],
         [("What kind of thing is a {a}?", "a {b}"), ("Say what a {a} is.", "a {b}")]),
     "young": (
         ["A young {a} is called a {b}.", "The young of a {a} is a {b}.", "A {b} is a young {a}.",
-         "The {a} looks after its {b}.", "Every {a} was once a {b}."],
+         "The {a} looks after its {b}.", "Every {a} was once a {b}.",
+         "Young of a {a}: a {b}."],
         [("What is a young {a} called?", "a {b}"), ("Name the young of a {a}.", "a {b}")]),
     "colour": (
         ["The colour of {a} is {b}.", "{a} is {b}.", "{b} is the colour of {a}.", "{a} has the colour {b}.",
-         "It was as {b} as {a}."],
+         "It was as {b} as {a}.",
+         "Colour of {a}: {b}."],
         [("What is the colour of {a}?", "{b}"), ("Which colour has {a}?", "{b}"), ("Name the colour.|{a}", "{b}")]),
     "next": (
         ["After {a} comes {b}.", "{b} comes after {a}.", "{a} comes before {b}.", "First {a}, then {b}.",
-         "{a} is followed by {b}."],
+         "{a} is followed by {b}.",
+         "Next after {a}: {b}.", "Last before {b}: {a}."],
         [("What comes after {a}?", "{b}"), ("Say what comes after {a}.", "{b}"),
          ("What comes before {b}?", "{a}")]),
     "sum": (
         ["{a} and {b} make {c}.", "{a} plus {b} is {c}.", "The sum of {a} and {b} is {c}.",
-         "{c} is the sum of {a} and {b}.", "Put {b} to {a} and there are {c}."],
+         "{c} is the sum of {a} and {b}.", "Put {b} to {a} and there are {c}.",
+         "Sum of {a} and {b}: {c}."],
         [("What is the sum of {a} and {b}?", "{c}"), ("What is {a} plus {b}?", "{c}"),
          ("Add the numbers.|{a} and {b}", "{c}")]),
 }
@@ -226,10 +240,11 @@ def documents(rng, facts):
         for term in (terms[:2] if kind in ("capital", "home") else terms[:1]):
             about.setdefault((term, kind == "sum"), []).append((kind, terms))
     subjects, kinds = sorted(about), sorted(of_kind)
+    spread = [max(2, len(about[s])) for s in subjects]
     weights = [len(of_kind[k]) for k in kinds]
     for _ in range(DOCUMENTS):
         if rng.random() < 0.5:
-            known = about[rng.choice(subjects)]
+            known = about[rng.choices(subjects, spread)[0]]
             chosen = rng.sample(known, min(len(known), rng.randint(2, 5)))
         else:
             known = of_kind[rng.choices(kinds, weights)[0]]
