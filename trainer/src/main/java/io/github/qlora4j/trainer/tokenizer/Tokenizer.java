@@ -118,7 +118,11 @@ public final class Tokenizer implements AutoCloseable {
         }
         int[] result = new int[ids.length];
         for (int i = 0; i < ids.length; i++) {
-            result[i] = Math.toIntExact(ids[i]);
+            if (ids[i] < 0 || ids[i] >= files.vocabSize()) {
+                throw new QloraException(files.tokenizerFile() + ": damaged: it gives a text the token id " + ids[i]
+                        + ", which is outside its vocabulary of " + files.vocabSize());
+            }
+            result[i] = (int) ids[i];
         }
         return result;
     }

@@ -60,7 +60,9 @@ final class TokenizerFiles {
         }
         byte[] json = JsonFile.bytes(file);
         TokenizerFiles files = new TokenizerFiles(file, JsonFile.sha256(json));
-        files.readVocabulary(JsonFile.parse(file, json));
+        JsonObject root = JsonFile.parse(file, json);
+        TokenizerJson.check(file, root);
+        files.readVocabulary(root);
         files.readSpecialTokens(directory);
         return new Opened(files, json);
     }
@@ -201,7 +203,7 @@ final class TokenizerFiles {
         Set<String> ofModel = new HashSet<>();
         forEachOfModel(root, (token, id) -> ofModel.add(token));
         JsonArray kept = new JsonArray();
-        for (JsonElement each : root.getAsJsonArray("added_tokens")) {
+        for (JsonElement each : root.get("added_tokens") instanceof JsonArray list ? list : new JsonArray()) {
             JsonObject token = each.getAsJsonObject();
             String content = token.get("content").getAsString();
             if (!isSpecial(token)) {
