@@ -132,6 +132,14 @@ public final class Dataset {
         return rows.get(row).ids().length;
     }
 
+    /** The largest token id of all rows; it must be below the model's vocab_size. */
+    public int largestId() {
+        return rows.stream()
+                .mapToInt(row -> Arrays.stream(row.ids()).max().orElse(0))
+                .max()
+                .orElse(0);
+    }
+
     /** What became of the rows of the files. */
     public DataReport report() {
         return report;

@@ -105,7 +105,7 @@ public final class BaseModel implements AutoCloseable {
     }
 
     /** {@code model.embed_tokens.weight}, {@code [vocab_size, hidden_size]}. */
-    NDArray embeddings() {
+    public NDArray embeddings() {
         return embeddings;
     }
 
@@ -115,7 +115,7 @@ public final class BaseModel implements AutoCloseable {
     }
 
     /** {@code lm_head.weight}; the embeddings where they are tied. */
-    NDArray head() {
+    public NDArray head() {
         return head;
     }
 

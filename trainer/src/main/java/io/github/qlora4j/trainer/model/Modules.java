@@ -26,4 +26,16 @@ public final class Modules {
         modules.add(ModuleInfo.outputHead("lm_head", config.vocabSize(), config.hiddenSize()));
         return modules;
     }
+
+    /** How many numbers the base has. */
+    public static long parameters(ModelConfig config) {
+        long embeddings = (long) config.vocabSize() * config.hiddenSize();
+        long layer = (long) config.family().norms().size() * config.hiddenSize();
+        for (Family.Linear linear : config.family().linears(config)) {
+            layer += linear.out() * linear.in() + (linear.bias() ? linear.out() : 0);
+        }
+        return embeddings * (config.tieWordEmbeddings() ? 1 : 2)
+                + layer * config.numHiddenLayers()
+                + config.hiddenSize();
+    }
 }

@@ -48,4 +48,15 @@ public sealed interface Recomputation {
         long saved = 2 * 4 * hidden + stream.bytes() * (2 * hidden + heads + 4L * config.intermediateSize());
         return adapter == stream ? saved : saved + 5L * adapter.bytes() * hidden;
     }
+
+    /**
+     * Bytes that a pass takes even where every block is recomputed: what each block keeps, the graph of the one at work,
+     * and a chunk of logits with its gradient.
+     */
+    static long leastBytes(ModelConfig config, Dtype stream, long tokens) {
+        long kept = (3L * config.hiddenSize() * stream.bytes() + 4L * config.numAttentionHeads())
+                * config.numHiddenLayers();
+        long chunk = 256L * config.vocabSize() * 12;
+        return tokens * (kept + 2 * graphBytesPerToken(config, stream, Dtype.FLOAT32)) + chunk;
+    }
 }

@@ -1,0 +1,88 @@
+package io.github.qlora4j.trainer.train;
+
+import io.github.qlora4j.quant.FourBitConfig;
+import io.github.qlora4j.quant.KernelChoice;
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.trainer.config.ModelSection;
+import io.github.qlora4j.trainer.config.Precision;
+import io.github.qlora4j.trainer.config.QuantizationSection;
+import io.github.qlora4j.trainer.config.RunConfig;
+import io.github.qlora4j.trainer.model.BaseOptions;
+import io.github.qlora4j.trainer.model.ComputeDtype;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/** How the base of a run is read, and what it is recognized by. */
+public final class BaseSetup {
+
+    private static final int HEAD_BYTES = 1 << 16;
+
+    private BaseSetup() {}
+
+    /** The options that a configuration stands for, {@code auto} resolved on this machine. */
+    public static BaseOptions options(RunConfig config) {
+        return options(config.model(), config.quantized());
+    }
+
+    /** The options that the two sections stand for. */
+    public static BaseOptions options(ModelSection model, Optional<QuantizationSection> quantization) {
+        Optional<Dtype> dtype = dtype(model.dtype());
+        if (quantization.isEmpty()) {
+            return new BaseOptions(
+                    dtype, Optional.empty(), Dtype.FLOAT32, model.upcast(), List.of(), KernelChoice.AUTO);
+        }
+        QuantizationSection q = quantization.get();
+        ComputeDtype compute = ComputeDtype.of(q.bnb4bitComputeDtype());
+        // where products are float32 because bfloat16 is slow here, the rest of the model would be slow in it too
+        boolean upcast =
+                model.upcast() || q.bnb4bitComputeDtype() == Precision.AUTO && compute.dtype() == Dtype.FLOAT32;
+        return new BaseOptions(
+                dtype,
+                Optional.of(new FourBitConfig(q.bnb4bitQuantType(), q.blocksize(), q.bnb4bitUseDoubleQuant())),
+                compute.dtype(),
+                upcast,
+                q.llmInt8SkipModules(),
+                q.kernel());
+    }
+
+    /** The dtype of a precision; empty for {@code auto}. */
+    public static Optional<Dtype> dtype(Precision precision) {
+        return switch (precision) {
+            case AUTO -> Optional.empty();
+            case FLOAT32 -> Optional.of(Dtype.FLOAT32);
+            case BFLOAT16 -> Optional.of(Dtype.BFLOAT16);
+            case FLOAT16 -> Optional.of(Dtype.FLOAT16);
+        };
+    }
+
+    /** A hash of {@code config.json} and of each weight file's name, size and first 64 KiB, its header's greater part. */
+    static String fingerprint(Path directory) {
+        try (Stream<Path> entries = Files.list(directory)) {
+            MessageDigest digest = MessageDigest.getInstance("SHA-256");
+            for (Path file : entries.sorted().toList()) {
+                String name = file.getFileName().toString();
+                if (name.equals("config.json") || name.endsWith(".safetensors")) {
+                    digest.update(
+                            (name + " " + Files.size(file) + "\n").getBytes(java.nio.charset.StandardCharsets.UTF_8));
+                    try (InputStream in = Files.newInputStream(file)) {
+                        digest.update(in.readNBytes(HEAD_BYTES));
+                    }
+                }
+            }
+            return HexFormat.of().formatHex(digest.digest());
+        } catch (IOException e) {
+            throw new QloraException("model.path: " + directory + " cannot be read: " + e, e);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}

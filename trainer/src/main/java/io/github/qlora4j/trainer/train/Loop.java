@@ -1,0 +1,171 @@
+package io.github.qlora4j.trainer.train;
+
+import io.github.qlora4j.quant.torch.Torch;
+import io.github.qlora4j.trainer.config.IntervalStrategy;
+import io.github.qlora4j.trainer.config.ResolvedYaml;
+import io.github.qlora4j.trainer.config.TrainingSection;
+import io.github.qlora4j.trainer.data.Batch;
+import io.github.qlora4j.trainer.data.BatchPlan;
+import io.github.qlora4j.trainer.optim.Schedule;
+import io.github.qlora4j.trainer.report.EvalMetrics;
+import io.github.qlora4j.trainer.report.MetricsFile;
+import io.github.qlora4j.trainer.report.Rss;
+import io.github.qlora4j.trainer.report.StepMetrics;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/** The steps of a run, with evaluations and checkpoints between them. */
+final class Loop {
+
+    private final Run run;
+    private final AtomicBoolean cancelled;
+    private final TrainingSection training;
+    private final BatchPlan plan;
+    private final int total;
+    private final Path metricsFile;
+    private Double bestEvalLoss;
+    private long bestStep;
+    private int withoutGain;
+    private double lastLoss = Double.NaN;
+
+    Loop(Run run, AtomicBoolean cancelled) {
+        this.run = run;
+        this.cancelled = cancelled;
+        this.training = run.config().training();
+        this.plan = run.plan();
+        this.total = run.totalSteps();
+        this.metricsFile = run.directory().path().resolve(RunDirectory.METRICS);
+        run.resumed().ifPresent(point -> {
+            bestEvalLoss = point.state().bestEvalLoss();
+            bestStep = point.state().bestStep();
+            withoutGain = point.state().evaluationsWithoutGain();
+        });
+    }
+
+    TrainingResult run() {
+        int done =
+                run.resumed().map(p -> Math.toIntExact(p.state().globalStep())).orElse(0);
+        MetricsFile.cutBackTo(metricsFile, done);
+        Outcome outcome = new Outcome(run, total);
+        outcome.begin(done);
+        Schedule schedule = run.schedule();
+        boolean stopped = false;
+        try (MetricsFile metrics = MetricsFile.open(metricsFile)) {
+            while (done < total && !stopped) {
+                step(metrics, done + 1, schedule.learningRate(done));
+                done++;
+                if (evaluationIsDue(done)) {
+                    stopped = evaluate(metrics, done);
+                }
+                boolean last = done == total || stopped || cancelled.get();
+                if (last || saveIsDue(done)) {
+                    metrics.sync();
+                    save(done);
+                }
+                if (cancelled.get()) {
+                    break;
+                }
+            }
+        }
+        boolean finished = done >= total || stopped;
+        outcome.end(done, finished, best());
+        return new TrainingResult(
+                run.directory().path(),
+                done,
+                finished,
+                Double.isNaN(lastLoss) ? OptionalDouble.empty() : OptionalDouble.of(lastLoss),
+                bestEvalLoss == null ? OptionalDouble.empty() : OptionalDouble.of(bestEvalLoss));
+    }
+
+    private void step(MetricsFile metrics, int number, double learningRate) {
+        long start = System.nanoTime();
+        List<Batch> batches = plan.step(number - 1);
+        TrainingStep.Result result = run.step().run(number, batches, learningRate);
+        double seconds = (System.nanoTime() - start) / 1e9;
+        lastLoss = result.loss();
+        StepMetrics line = new StepMetrics(
+                number,
+                plan.epochAfter(number),
+                result.loss(),
+                result.gradNorm(),
+                learningRate,
+                result.tokens(),
+                result.learnedTokens(),
+                result.tokens() / seconds,
+                seconds,
+                Rss.peakBytes());
+        metrics.write(line);
+        run.listener().step(line);
+    }
+
+    private boolean evaluationIsDue(int step) {
+        return run.data().eval().isPresent()
+                && training.evaluates()
+                && due(training.evalStrategy(), training.evalSteps(), step);
+    }
+
+    private boolean saveIsDue(int step) {
+        return due(training.saveStrategy(), training.saveSteps(), step);
+    }
+
+    private boolean due(IntervalStrategy strategy, int every, int step) {
+        return switch (strategy) {
+            case NO -> false;
+            case STEPS -> every > 0 && step % every == 0;
+            case EPOCH -> step % plan.stepsPerEpoch() == 0 || step == total;
+        };
+    }
+
+    /** Whether to stop early. */
+    private boolean evaluate(MetricsFile metrics, int step) {
+        long start = System.nanoTime();
+        Evaluation evaluation =
+                Evaluation.of(run.decoder(), run.data().eval().orElseThrow(), training.perDeviceEvalBatchSize());
+        EvalMetrics line = new EvalMetrics(
+                step,
+                plan.epochAfter(step),
+                evaluation.loss(),
+                evaluation.learnedTokens(),
+                (System.nanoTime() - start) / 1e9);
+        metrics.write(line);
+        run.listener().evaluated(line);
+        if (bestEvalLoss == null || evaluation.loss() < bestEvalLoss - training.earlyStoppingThreshold()) {
+            bestEvalLoss = evaluation.loss();
+            bestStep = step;
+            withoutGain = 0;
+        } else {
+            withoutGain++;
+        }
+        return training.earlyStoppingPatience() > 0 && withoutGain >= training.earlyStoppingPatience();
+    }
+
+    private void save(int step) {
+        RunState state = new RunState(
+                RunState.FORMAT,
+                step,
+                total,
+                Torch.threads(),
+                run.data().train().fingerprint(),
+                run.baseFingerprint(),
+                bestEvalLoss,
+                bestStep,
+                withoutGain,
+                ResolvedYaml.write(run.config(), Outcome.provenance(run)),
+                Outcome.versions(),
+                Map.of());
+        Path target = run.directory().checkpoint(step);
+        Checkpoint.write(target, run.adapter(), run.adapterConfig(), run.optimizer(), state);
+        run.directory().prune(training.saveTotalLimit(), best());
+        run.listener().saved(target);
+    }
+
+    /** The checkpoint of the lowest eval loss, where it must be kept. */
+    private Path best() {
+        return training.loadBestModelAtEnd() && bestEvalLoss != null
+                ? run.directory().checkpoint(bestStep)
+                : null;
+    }
+}

@@ -1,0 +1,141 @@
+package io.github.qlora4j.trainer.train;
+
+import io.github.qlora4j.peft.Adapter;
+import io.github.qlora4j.peft.AdapterConfigFile;
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.trainer.config.ResolvedYaml;
+import io.github.qlora4j.trainer.model.BaseModel;
+import io.github.qlora4j.trainer.report.LossPicture;
+import io.github.qlora4j.trainer.report.MetricsFile;
+import io.github.qlora4j.trainer.report.ModelCard;
+import io.github.qlora4j.trainer.report.RunEnd;
+import io.github.qlora4j.trainer.report.RunStart;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/** What a run tells before its first step, and what it leaves in the output directory after its last. */
+final class Outcome {
+
+    private final Run run;
+    private final int total;
+
+    Outcome(Run run, int total) {
+        this.run = run;
+        this.total = total;
+    }
+
+    void begin(int done) {
+        Path directory = run.directory().path();
+        write(directory.resolve(RunDirectory.RESOLVED), ResolvedYaml.write(run.config(), provenance(run)));
+        BaseModel base = run.decoder().base();
+        long trainable = run.decoder().trained().count();
+        List<String> notes = new ArrayList<>();
+        notes.add(run.data().trainReport().summary());
+        run.plan()
+                .packing()
+                .ifPresent(p -> notes.add(p.summary(run.data().train().size())));
+        base.options()
+                .fourBit()
+                .ifPresent(q -> notes.add("base: " + q.type().name().toLowerCase(Locale.ROOT) + ", "
+                        + base.bytes() / 1_000_000 + " MB, products in "
+                        + base.options().compute().torchName()));
+        run.listener()
+                .starting(new RunStart(
+                        run.data().train().size(),
+                        run.config().training().perDeviceTrainBatchSize(),
+                        run.config().training().gradientAccumulationSteps(),
+                        run.plan().epochAfter(total),
+                        total,
+                        done,
+                        trainable,
+                        parameters(base) + trainable,
+                        notes));
+    }
+
+    /** Adapter, model card and picture in the output directory itself. */
+    void end(int steps, boolean finished, Path best) {
+        Path directory = run.directory().path();
+        if (best != null && Files.exists(best.resolve(Adapter.WEIGHTS))) {
+            copy(best.resolve(Adapter.WEIGHTS), directory.resolve(Adapter.WEIGHTS));
+            copy(best.resolve(AdapterConfigFile.NAME), directory.resolve(AdapterConfigFile.NAME));
+        } else {
+            run.adapter().save(directory, run.adapterConfig());
+        }
+        Path metrics = directory.resolve(RunDirectory.METRICS);
+        Path picture = directory.resolve("loss.png");
+        boolean drawn = LossPicture.draw(metrics, picture);
+        Map<String, String> results = new LinkedHashMap<>();
+        results.put("steps", Integer.toString(steps));
+        MetricsFile.read(metrics).forEach(line -> {
+            if (line.has("eval_loss")) {
+                results.put("eval loss", line.get("eval_loss").toString());
+            } else if (line.has("loss")) {
+                results.put("loss of the last step", line.get("loss").toString());
+            }
+        });
+        new ModelCard(
+                        run.config().model().path().toString(),
+                        ResolvedYaml.write(run.config(), provenance(run)),
+                        results,
+                        versions())
+                .write(directory.resolve("README.md"));
+        run.listener()
+                .finished(new RunEnd(
+                        directory,
+                        steps,
+                        run.plan().epochAfter(steps),
+                        finished,
+                        drawn ? picture : null,
+                        finished ? "scripts/qlora chat --adapter " + directory : "the same command with --resume"));
+    }
+
+    private static long parameters(BaseModel base) {
+        return io.github.qlora4j.trainer.model.Modules.parameters(base.config());
+    }
+
+    /** Comment lines for the head of the resolved configuration. */
+    static List<String> provenance(Run run) {
+        List<String> lines = new ArrayList<>();
+        versions().forEach((name, version) -> lines.add(name + " " + version));
+        lines.add("training rows " + run.data().train().fingerprint());
+        run.data().eval().ifPresent(eval -> lines.add("eval rows " + eval.fingerprint()));
+        lines.add("base " + run.baseFingerprint());
+        return lines;
+    }
+
+    static Map<String, String> versions() {
+        Map<String, String> versions = new LinkedHashMap<>();
+        String own = Outcome.class.getPackage().getImplementationVersion();
+        versions.put("qlora4j", own == null ? "unpackaged" : own);
+        versions.put("djl", ai.djl.engine.Engine.getEngine("PyTorch").getVersion());
+        versions.put("java", System.getProperty("java.version"));
+        return versions;
+    }
+
+    private static void copy(Path from, Path to) {
+        try {
+            Path beside = to.resolveSibling(to.getFileName() + ".tmp");
+            Files.copy(from, beside, StandardCopyOption.REPLACE_EXISTING);
+            Files.move(beside, to, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw new QloraException(to + ": cannot be written: " + e, e);
+        }
+    }
+
+    private static void write(Path file, String text) {
+        try {
+            Path beside = file.resolveSibling(file.getFileName() + ".tmp");
+            Files.writeString(beside, text);
+            Files.move(beside, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw new QloraException(file + ": cannot be written: " + e, e);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+package io.github.qlora4j.trainer.train;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.trainer.config.ConfigFile;
+import io.github.qlora4j.trainer.config.LoadedConfig;
+import io.github.qlora4j.trainer.report.MetricsFile;
+import io.github.qlora4j.trainer.report.StepMetrics;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** Whole runs on a tiny model: files, resume, cancellation, refusals. */
+class TrainerTest {
+
+    private static final int STEPS = 6;
+
+    @TempDir
+    Path temp;
+
+    private Path rows;
+
+    @BeforeEach
+    void writeRows() throws IOException {
+        rows = temp.resolve("rows.json");
+        List<String> json = new ArrayList<>();
+        for (int i = 0; i < 20; i++) {
+            json.add("{\"instruction\": \"Count " + i + "\", \"input\": \"\", \"output\": \"" + "ab ".repeat(1 + i % 5)
+                    + "\"}");
+        }
+        Files.writeString(rows, "[" + String.join(",\n", json) + "]");
+    }
+
+    private LoadedConfig config(Path output, String... more) {
+        List<String> sets = new ArrayList<>(List.of(
+                "model.path=src/test/resources/golden/models/llama",
+                "data.train=" + rows,
+                "data.cache_dir=" + temp.resolve("cache"),
+                "data.max_length=48",
+                "training.output_dir=" + output,
+                "training.max_steps=" + STEPS,
+                "training.gradient_accumulation_steps=2",
+                "training.learning_rate=1e-2",
+                "training.save_steps=2",
+                "training.save_total_limit=10",
+                "training.threads=1",
+                "lora.lora_dropout=0.1"));
+        sets.addAll(List.of(more));
+        return ConfigFile.parse("{}", "test.yaml", sets);
+    }
+
+    private static TrainingResult train(LoadedConfig config, Trainer.Start start, RunListener listener) {
+        return Trainer.builder()
+                .setConfig(config)
+                .optStart(start)
+                .optListener(listener)
+                .build()
+                .train();
+    }
+
+    private static final RunListener NOBODY = new RunListener() {};
+
+    @Test
+    void leavesAdapterMetricsConfigurationCardAndCheckpoints() {
+        Path out = temp.resolve("run");
+        TrainingResult result = train(config(out), Trainer.Start.NEW, NOBODY);
+        assertThat(result.finished()).isTrue();
+        assertThat(result.steps()).isEqualTo(STEPS);
+        assertThat(out)
+                .isDirectoryContaining(p -> p.endsWith("adapter_model.safetensors"))
+                .isDirectoryContaining(p -> p.endsWith("adapter_config.json"))
+                .isDirectoryContaining(p -> p.endsWith("qlora.yaml"))
+                .isDirectoryContaining(p -> p.endsWith("README.md"))
+                .isDirectoryContaining(p -> p.endsWith("loss.png"))
+                .isDirectoryContaining(p -> p.endsWith("checkpoint-6"));
+        List<JsonObject> lines = MetricsFile.read(out.resolve("metrics.jsonl"));
+        assertThat(lines).hasSize(STEPS);
+        assertThat(lines.get(0).keySet())
+                .contains(
+                        "step",
+                        "epoch",
+                        "loss",
+                        "grad_norm",
+                        "learning_rate",
+                        "tokens",
+                        "learned_tokens",
+                        "tokens_per_second",
+                        "seconds",
+                        "peak_rss_bytes");
+        assertThat(lines.get(STEPS - 1).get("loss").getAsDouble())
+                .isLessThan(lines.get(0).get("loss").getAsDouble());
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"adamw_torch", "paged_adamw_32bit", "adamw_8bit", "paged_adamw_8bit"})
+    void resumesBitForBit(String optim) throws IOException {
+        String[] options = {"training.optim=" + optim, "lora.target_modules=all-linear", "lora.r=16"};
+        Path whole = temp.resolve("whole");
+        train(config(whole, options), Trainer.Start.NEW, NOBODY);
+
+        Path parts = temp.resolve("parts");
+        Trainer[] trainer = new Trainer[1];
+        trainer[0] = Trainer.builder()
+                .setConfig(config(parts, options))
+                .optListener(new RunListener() {
+                    @Override
+                    public void step(StepMetrics metrics) {
+                        if (metrics.step() == 3) {
+                            trainer[0].cancel();
+                        }
+                    }
+                })
+                .build();
+        TrainingResult first = trainer[0].train();
+        assertThat(first.finished()).isFalse();
+        assertThat(first.steps()).isEqualTo(3);
+        TrainingResult second = train(config(parts, options), Trainer.Start.RESUME, NOBODY);
+        assertThat(second.finished()).isTrue();
+
+        assertThat(parts.resolve("adapter_model.safetensors"))
+                .hasSameBinaryContentAs(whole.resolve("adapter_model.safetensors"));
+        assertThat(losses(parts)).isEqualTo(losses(whole)).hasSize(STEPS);
+        assertThat(parts.resolve("checkpoint-6").resolve("optimizer.safetensors"))
+                .hasSameBinaryContentAs(whole.resolve("checkpoint-6").resolve("optimizer.safetensors"));
+    }
+
+    @Test
+    void keepingGraphsChangesNoBit() throws IOException {
+        Path recomputed = temp.resolve("recomputed");
+        Path kept = temp.resolve("kept");
+        Path some = temp.resolve("some");
+        train(config(recomputed), Trainer.Start.NEW, NOBODY);
+        train(config(kept, "training.gradient_checkpointing=false"), Trainer.Start.NEW, NOBODY);
+        train(config(some, "training.gradient_checkpointing=auto"), Trainer.Start.NEW, NOBODY);
+        for (Path other : List.of(kept, some)) {
+            assertThat(other.resolve("adapter_model.safetensors"))
+                    .hasSameBinaryContentAs(recomputed.resolve("adapter_model.safetensors"));
+        }
+    }
+
+    @Test
+    void passesOverADamagedCheckpointAndSaysSo() throws IOException {
+        Path whole = temp.resolve("whole");
+        train(config(whole), Trainer.Start.NEW, NOBODY);
+        Path out = temp.resolve("run");
+        train(config(out), Trainer.Start.NEW, NOBODY);
+        Path damaged = out.resolve("checkpoint-6").resolve("optimizer.safetensors");
+        byte[] bytes = Files.readAllBytes(damaged);
+        bytes[bytes.length / 2] ^= 1;
+        Files.write(damaged, bytes);
+        List<String> warnings = new ArrayList<>();
+        train(config(out), Trainer.Start.RESUME, new RunListener() {
+            @Override
+            public void warning(String message) {
+                warnings.add(message);
+            }
+        });
+        assertThat(warnings).anyMatch(w -> w.contains("checkpoint-6") && w.contains("optimizer.safetensors"));
+        assertThat(losses(out)).isEqualTo(losses(whole));
+        assertThat(out.resolve("adapter_model.safetensors"))
+                .hasSameBinaryContentAs(whole.resolve("adapter_model.safetensors"));
+    }
+
+    @Test
+    void refusesAUsedDirectoryAndNamesBothWaysOut() {
+        Path out = temp.resolve("run");
+        train(config(out), Trainer.Start.NEW, NOBODY);
+        assertThatThrownBy(() -> train(config(out), Trainer.Start.NEW, NOBODY))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("--resume")
+                .hasMessageContaining("--overwrite");
+        assertThat(train(config(out), Trainer.Start.OVERWRITE, NOBODY).finished())
+                .isTrue();
+    }
+
+    @Test
+    void refusesToResumeUnderAConfigurationThatWouldChangeTheResult() {
+        Path out = temp.resolve("run");
+        train(config(out), Trainer.Start.NEW, NOBODY);
+        assertThatThrownBy(() ->
+                        train(config(out, "training.learning_rate=5e-3", "lora.r=4"), Trainer.Start.RESUME, NOBODY))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("training.learning_rate")
+                .hasMessageContaining("lora.r");
+        assertThat(train(config(out, "training.save_steps=3"), Trainer.Start.RESUME, NOBODY)
+                        .finished())
+                .isTrue();
+    }
+
+    @Test
+    void startsAnewWhereThereIsNoCheckpointToResume() {
+        List<String> warnings = new ArrayList<>();
+        TrainingResult result = train(config(temp.resolve("run")), Trainer.Start.RESUME, new RunListener() {
+            @Override
+            public void warning(String message) {
+                warnings.add(message);
+            }
+        });
+        assertThat(result.finished()).isTrue();
+        assertThat(warnings).anyMatch(w -> w.contains("starting anew"));
+    }
+
+    @Test
+    void prunesCheckpointsAndKeepsTheBest() throws IOException {
+        Path out = temp.resolve("run");
+        train(
+                config(
+                        out,
+                        "training.save_total_limit=2",
+                        "training.save_steps=1",
+                        "data.eval_fraction=0.2",
+                        "training.eval_steps=1",
+                        "training.load_best_model_at_end=true"),
+                Trainer.Start.NEW,
+                NOBODY);
+        try (Stream<Path> entries = Files.list(out)) {
+            assertThat(entries.filter(p -> p.getFileName().toString().startsWith("checkpoint-")))
+                    .hasSize(2);
+        }
+        assertThat(MetricsFile.read(out.resolve("metrics.jsonl")).stream().filter(l -> l.has("eval_loss")))
+                .hasSize(STEPS);
+    }
+
+    private static List<Double> losses(Path out) {
+        return MetricsFile.read(out.resolve("metrics.jsonl")).stream()
+                .filter(l -> l.has("loss"))
+                .map(l -> l.get("loss").getAsDouble())
+                .toList();
+    }
+}
