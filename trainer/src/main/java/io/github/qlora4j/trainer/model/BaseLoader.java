@@ -3,6 +3,10 @@ package io.github.qlora4j.trainer.model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;
+import io.github.qlora4j.quant.FourBitCheckpoint;
+import io.github.qlora4j.quant.FourBitWeight;
+import io.github.qlora4j.quant.Kernel;
+import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
@@ -24,15 +28,16 @@ final class BaseLoader {
     private static final String HEAD = "lm_head.weight";
 
     private final Path directory;
-    private final BaseOptions options;
     private final ModelConfig config;
+    private final BaseOptions options;
     private final Dtype dtype;
     private final Dtype stream;
+    private Kernel kernel;
 
     BaseLoader(Path directory, BaseOptions options) {
         this.directory = directory;
-        this.options = options;
         this.config = ModelConfig.read(directory);
+        this.options = StoredQuantization.apply(directory, config, options);
         this.dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
         this.stream = options.upcast() ? Dtype.FLOAT32 : dtype;
     }
@@ -60,7 +65,13 @@ final class BaseLoader {
         Map<String, LinearWeight> linears = new LinkedHashMap<>();
         Map<String, NDArray> tensors = new LinkedHashMap<>();
         for (Family.Linear linear : config.family().linears(config)) {
-            linears.put(linear.name(), linear(manager, files, prefix + linear.name()));
+            LinearWeight weight = linear(manager, files, prefix + linear.name());
+            linears.put(linear.name(), weight);
+            if (weight.rows() != linear.out() || weight.cols() != linear.in()) {
+                linears.values().forEach(LinearWeight::close);
+                throw new QloraException(directory + ": tensor " + prefix + linear.name() + ".weight: expected shape ["
+                        + linear.out() + ", " + linear.in() + "], got [" + weight.rows() + ", " + weight.cols() + "]");
+            }
             if (linear.bias()) {
                 tensors.put(linear.name() + ".bias", read(manager, files, prefix + linear.name() + ".bias"));
             }
@@ -72,7 +83,25 @@ final class BaseLoader {
     }
 
     private LinearWeight linear(NDManager manager, ModelDirectory files, String module) {
-        return new DenseWeight(read(manager, files, module + ".weight", stream));
+        String name = module + ".weight";
+        if (FourBitCheckpoint.has(files, name)) {
+            return FourBitCheckpoint.read(files, name, kernel());
+        }
+        if (options.fourBit().isEmpty() || options.skips(module)) {
+            return new DenseWeight(read(manager, files, name, stream));
+        }
+        // only this one weight stands whole in memory
+        try (NDManager one = manager.newSubManager()) {
+            return FourBitWeight.quantize(
+                    read(one, files, name, dtype), options.fourBit().get(), kernel());
+        }
+    }
+
+    private Kernel kernel() {
+        if (kernel == null) {
+            kernel = Kernels.choose(options.kernel());
+        }
+        return kernel;
     }
 
     private NDArray read(NDManager manager, ModelDirectory files, String name) {
@@ -98,7 +127,9 @@ final class BaseLoader {
         for (int i = 0; i < config.numHiddenLayers(); i++) {
             String prefix = "model.layers." + i + ".";
             for (Family.Linear linear : config.family().linears(config)) {
-                expect(files, problems, prefix + linear.name() + ".weight", linear.out(), linear.in());
+                if (!FourBitCheckpoint.has(files, prefix + linear.name() + ".weight")) {
+                    expect(files, problems, prefix + linear.name() + ".weight", linear.out(), linear.in());
+                }
                 if (linear.bias()) {
                     expect(files, problems, prefix + linear.name() + ".bias", linear.out());
                 } else if (files.has(prefix + linear.name() + ".bias")) {

@@ -3,7 +3,6 @@ package io.github.qlora4j.trainer.train;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.peft.Adapter;
 import io.github.qlora4j.peft.Bias;
-import io.github.qlora4j.peft.InitLoraWeights;
 import io.github.qlora4j.peft.LoraConfig;
 import io.github.qlora4j.peft.ModuleInfo;
 import io.github.qlora4j.peft.Target;
@@ -11,54 +10,16 @@ import io.github.qlora4j.peft.TargetModules;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.LoadedConfig;
-import io.github.qlora4j.trainer.config.LoraSection;
 import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Modules;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 
 /** Makes the adapter that a configuration asks for: a new one, or one to start from. */
 final class AdapterSetup {
 
     private AdapterSetup() {}
-
-    /** peft's configuration from ours; the names are the same. */
-    static LoraConfig loraConfig(LoraSection lora) {
-        Map<String, Double> alphas = new HashMap<>();
-        lora.alphaPattern().forEach((name, alpha) -> alphas.put(name, alpha.doubleValue()));
-        return LoraConfig.builder()
-                .optR(lora.r())
-                .optLoraAlpha(lora.loraAlpha())
-                .optLoraDropout(lora.loraDropout())
-                .optTargetModules(targets(lora.targetModules()))
-                .optInitLoraWeights(
-                        switch (lora.initLoraWeights()) {
-                            case TRUE -> InitLoraWeights.DEFAULT;
-                            case GAUSSIAN -> InitLoraWeights.GAUSSIAN;
-                        })
-                .optUseRslora(lora.useRslora())
-                .optRankPattern(lora.rankPattern())
-                .optAlphaPattern(alphas)
-                .optLayersToTransform(lora.layersToTransform())
-                .optLayersPattern(lora.layersPattern())
-                .optBias(Bias.valueOf(lora.bias().name()))
-                .optModulesToSave(lora.modulesToSave())
-                .build();
-    }
-
-    private static TargetModules targets(io.github.qlora4j.trainer.config.TargetModules targets) {
-        if (targets instanceof io.github.qlora4j.trainer.config.TargetModules.Names names) {
-            return new TargetModules.Names(names.names());
-        } else if (targets instanceof io.github.qlora4j.trainer.config.TargetModules.Regex regex) {
-            return new TargetModules.Regex(regex.pattern());
-        } else if (targets instanceof io.github.qlora4j.trainer.config.TargetModules.AllLinear) {
-            return new TargetModules.AllLinear();
-        }
-        return new TargetModules.ModelDefault();
-    }
 
     /** Which modules are adapted and trained whole; found from the model's configuration alone. */
     record Plan(List<Target> targets, List<ModuleInfo> whole) {}
@@ -121,7 +82,7 @@ final class AdapterSetup {
      * @throws QloraException that names each key that contradicts it
      */
     static void checkAgainst(LoraConfig stored, LoadedConfig loaded) {
-        LoraConfig asked = loraConfig(loaded.config().lora());
+        LoraConfig asked = AdapterSettings.of(loaded.config().lora());
         List<String> wrong = new ArrayList<>();
         compare(loaded, wrong, "r", asked.r(), stored.r());
         compare(loaded, wrong, "lora_alpha", asked.loraAlpha(), stored.loraAlpha());

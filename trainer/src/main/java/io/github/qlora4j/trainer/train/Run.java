@@ -139,7 +139,7 @@ final class Run implements AutoCloseable {
     private LoraConfig startingAdapter(LoadedConfig loaded, ModelConfig model) {
         Path from = loaded.config().lora().adapter();
         if (from == null) {
-            return AdapterSetup.loraConfig(loaded.config().lora());
+            return AdapterSettings.of(loaded.config().lora());
         }
         LoraConfig stored = AdapterConfigFile.read(from).lora();
         AdapterSetup.checkAgainst(stored, loaded);

@@ -10,6 +10,7 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import io.github.qlora4j.peft.Adapter;
+import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.safetensors.SafetensorsFile;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
@@ -32,6 +33,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Gradients and 20-step loss curves against peft's, from the same adapter and rows. */
@@ -86,6 +88,33 @@ class TrainingCurveGoldenTest {
     void lossesEqualPefts(String name) {
         try (Setup run = new Setup(name, BaseOptions.unquantized(Dtype.FLOAT32), new Recomputation.All())) {
             run.follow(1e-4);
+        }
+    }
+
+    static Stream<Arguments> inFourBits() throws IOException {
+        Stream.Builder<Arguments> cases = Stream.builder();
+        for (String name : runs("nf4-fp32")) {
+            cases.add(Arguments.of(name, fourBit(Dtype.FLOAT32), 1e-4));
+        }
+        // bfloat16 products round differently where sums are taken in another order
+        for (String name : runs("nf4-bf16")) {
+            cases.add(Arguments.of(name, fourBit(Dtype.BFLOAT16), 2e-3));
+        }
+        for (String name : runs("nf4-bf16-upcast")) {
+            cases.add(Arguments.of(name, fourBit(Dtype.BFLOAT16).withUpcast(true), 2e-3));
+        }
+        return cases.build();
+    }
+
+    private static BaseOptions fourBit(Dtype dtype) {
+        return BaseOptions.fourBit(FourBitConfig.DEFAULT, dtype).withDtype(dtype);
+    }
+
+    @ParameterizedTest
+    @MethodSource("inFourBits")
+    void lossesOnAFourBitBaseEqualPefts(String name, BaseOptions options, double tolerance) {
+        try (Setup run = new Setup(name, options, new Recomputation.All())) {
+            run.follow(tolerance);
         }
     }
 
