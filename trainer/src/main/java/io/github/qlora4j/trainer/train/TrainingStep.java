@@ -112,11 +112,11 @@ public final class TrainingStep implements AutoCloseable {
 
             // the head: loss and its gradient at once, in chunks of learned positions
             NDList head = decoder.loss(pass, x, packed, factor, true);
-            x.close();
             double loss = head.get(0).getDouble();
             if (!Double.isFinite(loss)) {
-                throw new NonFiniteLossException(number, List.of(batch), where(kept, rows), null);
+                throw new NonFiniteLossException(number, List.of(batch), where(kept, x), null);
             }
+            x.close();
             NDArray gradient = head.get(1);
             add(pass, Trained.HEAD, new NDList(head.get(2)));
 
@@ -164,14 +164,15 @@ public final class TrainingStep implements AutoCloseable {
     }
 
     /** The first block whose result is not finite. */
-    private String where(List<NDList> kept, Decoder.Rows rows) {
-        for (int layer = 0; layer + 1 < kept.size(); layer++) {
-            // a block's input is the first tensor that it keeps
-            if (SCRIPT.integer("finite", kept.get(layer + 1).get(0)) == 0) {
+    private static String where(List<NDList> kept, NDArray last) {
+        for (int layer = 0; layer < kept.size(); layer++) {
+            // what a block keeps first is its input, the result of the block below
+            NDArray result = layer + 1 < kept.size() ? kept.get(layer + 1).get(0) : last;
+            if (SCRIPT.integer("finite", result) == 0) {
                 return "the result of model.layers." + layer;
             }
         }
-        return "the loss (the blocks' results up to model.layers." + (kept.size() - 2) + " are finite)";
+        return "the loss, though the results of all blocks are finite";
     }
 
     @Override

@@ -96,7 +96,8 @@ class TrainingCurveGoldenTest {
         for (String name : runs("nf4-fp32")) {
             cases.add(Arguments.of(name, fourBit(Dtype.FLOAT32), 1e-4));
         }
-        // bfloat16 rounds differently where sums are taken in another order. How much that is on a model this small at a
+        // bfloat16 rounds differently where sums are taken in another order. How much that is on a model this small at
+        // a
         // rate this high is measured by Python itself: peft's own run with another attention kernel comes out so far
         // apart. Twice that, since our attention and our chunked head both sum in another order.
         for (String name : runs("nf4-bf16")) {
@@ -109,10 +110,7 @@ class TrainingCurveGoldenTest {
     }
 
     private static double apart(String name) {
-        return curve(name)
-                .getAsJsonObject("eager_attention_apart")
-                .get("loss")
-                .getAsDouble();
+        return curve(name).getAsJsonObject("eager_attention_apart").get("loss").getAsDouble();
     }
 
     private static BaseOptions fourBit(Dtype dtype) {
