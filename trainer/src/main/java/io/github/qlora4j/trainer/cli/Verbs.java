@@ -6,8 +6,8 @@ import picocli.CommandLine.IFactory;
 
 /** The verbs, in the order of {@code --help}, and the factory that gives each its streams. */
 final class Verbs implements IFactory {
-    static final List<Class<? extends Verb>> ALL =
-            List.of(PlanVerb.class, PreviewVerb.class, InspectVerb.class, DoctorVerb.class, SchemaVerb.class);
+    static final List<Class<? extends Verb>> ALL = List.of(
+            TrainVerb.class, PlanVerb.class, PreviewVerb.class, InspectVerb.class, DoctorVerb.class, SchemaVerb.class);
 
     private final Terminal terminal;
     private final Output output;

@@ -57,6 +57,12 @@ final class Rules {
                 "excludes data.eval; use one of the two",
                 "data.eval_fraction",
                 "data.eval");
+        rule(
+                !t.predictWithGenerate() || !data.eval().isEmpty() && data.format() == DataFormat.ALPACA,
+                "needs data.eval, and data.format alpaca",
+                "training.predict_with_generate",
+                "data.eval",
+                "data.format");
     }
 
     private void schedule() {

@@ -117,8 +117,14 @@ public record TrainingSection(
         @Key(value = "Threads of the engine; 0 leaves it to the engine.", orElse = "0") @Range(min = 0, max = 1024)
         int threads,
 
-        @Key(value = "Leave out the last rows of an epoch where they fill no whole batch.", orElse = "false")
-        boolean dataloaderDropLast) {
+        @Key(
+                value = "Answer the rows of data.eval greedily before the first step and after the last, and count the"
+                        + " answers that equal output.",
+                orElse = "false")
+        boolean predictWithGenerate,
+
+        @Key(value = "Tokens that such an answer may have.", orElse = "64") @Range(min = 1, max = 1_048_576)
+        int generationMaxNewTokens) {
 
     /** The default of {@code paged_resident}. */
     static final MemorySize PAGED_RESIDENT = MemorySize.parse("64MiB");

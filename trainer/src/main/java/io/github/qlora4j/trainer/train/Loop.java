@@ -6,6 +6,10 @@ import io.github.qlora4j.trainer.config.ResolvedYaml;
 import io.github.qlora4j.trainer.config.TrainingSection;
 import io.github.qlora4j.trainer.data.Batch;
 import io.github.qlora4j.trainer.data.BatchPlan;
+import io.github.qlora4j.trainer.data.DataSource;
+import io.github.qlora4j.trainer.data.Instructions;
+import io.github.qlora4j.trainer.data.Row;
+import io.github.qlora4j.trainer.generate.HeldOutAnswers;
 import io.github.qlora4j.trainer.optim.Schedule;
 import io.github.qlora4j.trainer.report.EvalMetrics;
 import io.github.qlora4j.trainer.report.MetricsFile;
@@ -30,6 +34,8 @@ final class Loop {
     private long bestStep;
     private int withoutGain;
     private double lastLoss = Double.NaN;
+    private final List<Row.Instruction> questions;
+    private HeldOutAnswers before;
 
     Loop(Run run, AtomicBoolean cancelled) {
         this.run = run;
@@ -38,7 +44,13 @@ final class Loop {
         this.plan = run.plan();
         this.total = run.totalSteps();
         this.metricsFile = run.directory().path().resolve(RunDirectory.METRICS);
+        this.questions = training.predictWithGenerate()
+                ? Instructions.read(DataSource.eval(run.config().data()))
+                : List.of();
         run.resumed().ifPresent(point -> {
+            if (point.state().answeredBefore() != null) {
+                before = new HeldOutAnswers(point.state().answeredBefore(), questions.size());
+            }
             bestEvalLoss = point.state().bestEvalLoss();
             bestStep = point.state().bestStep();
             withoutGain = point.state().evaluationsWithoutGain();
@@ -51,6 +63,10 @@ final class Loop {
         MetricsFile.cutBackTo(metricsFile, done);
         Outcome outcome = new Outcome(run, total);
         outcome.begin(done);
+        if (!questions.isEmpty() && before == null) {
+            before = answers();
+            run.listener().answered(before, null);
+        }
         Schedule schedule = run.schedule();
         boolean stopped = false;
         try (MetricsFile metrics = MetricsFile.open(metricsFile)) {
@@ -72,6 +88,9 @@ final class Loop {
         }
         boolean finished = done >= total || stopped;
         outcome.end(done, finished, best());
+        if (finished && !questions.isEmpty()) {
+            run.listener().answered(before, answers());
+        }
         return new TrainingResult(
                 run.directory().path(),
                 done,
@@ -99,6 +118,11 @@ final class Loop {
                 Rss.peakBytes());
         metrics.write(line);
         run.listener().step(line);
+    }
+
+    private HeldOutAnswers answers() {
+        return HeldOutAnswers.of(
+                run.decoder(), run.tokenizer(), run.data().encoder(), questions, training.generationMaxNewTokens());
     }
 
     private boolean evaluationIsDue(int step) {
@@ -153,6 +177,7 @@ final class Loop {
                 bestEvalLoss,
                 bestStep,
                 withoutGain,
+                before == null ? null : before.right(),
                 ResolvedYaml.write(run.config(), Outcome.provenance(run)),
                 Outcome.versions(),
                 Map.of());

@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.train;
 
+import io.github.qlora4j.trainer.generate.HeldOutAnswers;
 import io.github.qlora4j.trainer.report.EvalMetrics;
 import io.github.qlora4j.trainer.report.RunEnd;
 import io.github.qlora4j.trainer.report.RunStart;
@@ -23,6 +24,14 @@ public interface RunListener {
 
     /** A checkpoint stands in its place. */
     default void saved(Path checkpoint) {}
+
+    /**
+     * The instructions of {@code data.eval} were answered; before the first step, and after the last.
+     *
+     * @param before how many were right before the first step
+     * @param after how many are right after the last; null before it
+     */
+    default void answered(HeldOutAnswers before, HeldOutAnswers after) {}
 
     /** Something that the user should know. */
     default void warning(String message) {}

@@ -24,6 +24,7 @@ import java.util.Map;
  * @param bestEvalLoss the lowest so far, or null
  * @param bestStep the step it was measured at
  * @param evaluationsWithoutGain evaluations since then, for early stopping
+ * @param answeredBefore held-out instructions answered right before the first step, or null
  * @param config the resolved configuration as YAML
  * @param versions what wrote it
  * @param files sha256 of the checkpoint's other files
@@ -38,6 +39,7 @@ record RunState(
         Double bestEvalLoss,
         long bestStep,
         int evaluationsWithoutGain,
+        Integer answeredBefore,
         String config,
         Map<String, String> versions,
         Map<String, String> files) {
@@ -62,6 +64,7 @@ record RunState(
                 bestEvalLoss,
                 bestStep,
                 evaluationsWithoutGain,
+                answeredBefore,
                 config,
                 versions,
                 hashes);

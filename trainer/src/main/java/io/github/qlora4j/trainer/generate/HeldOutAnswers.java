@@ -1,0 +1,36 @@
+package io.github.qlora4j.trainer.generate;
+
+import io.github.qlora4j.trainer.data.Row;
+import io.github.qlora4j.trainer.data.RowEncoder;
+import io.github.qlora4j.trainer.model.Decoder;
+import io.github.qlora4j.trainer.tokenizer.Tokenizer;
+import java.util.List;
+
+/**
+ * How many instructions a model answers with exactly their {@code output}, greedily.
+ *
+ * @param right answers that equal the output, character for character
+ * @param asked instructions
+ */
+public record HeldOutAnswers(int right, int asked) {
+
+    /** Asks all of them, each by itself. */
+    public static HeldOutAnswers of(
+            Decoder decoder, Tokenizer tokenizer, RowEncoder encoder, List<Row.Instruction> rows, int maxNewTokens) {
+        Generator generator = new Generator(decoder);
+        int right = 0;
+        for (Row.Instruction row : rows) {
+            Generator.Output output = generator.generate(
+                    encoder.prompt(row), maxNewTokens, Sampling.GREEDY, tokenizer.stopIds(), token -> true);
+            if (tokenizer.decode(output.outputIds(), true).equals(row.output())) {
+                right++;
+            }
+        }
+        return new HeldOutAnswers(right, rows.size());
+    }
+
+    /** In percent. */
+    public double percent() {
+        return asked == 0 ? 0 : 100.0 * right / asked;
+    }
+}
