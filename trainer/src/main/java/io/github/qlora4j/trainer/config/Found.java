@@ -25,14 +25,19 @@ final class Found {
 
     /** The text on one line, cut where it is long. */
     static String shown(String text) {
+        return shown(text, SHOWN);
+    }
+
+    /** The text on one line, cut after so many characters. */
+    static String shown(String text, int most) {
         StringBuilder out = new StringBuilder();
-        text.codePoints().limit(SHOWN).forEach(c -> {
+        text.codePoints().limit(most).forEach(c -> {
             if (Character.isISOControl(c)) {
                 out.append(c == '\n' ? "\\n" : c == '\t' ? "\\t" : String.format("\\u%04x", c));
             } else {
                 out.appendCodePoint(c);
             }
         });
-        return text.codePointCount(0, text.length()) > SHOWN ? out + "…" : out.toString();
+        return text.codePointCount(0, text.length()) > most ? out + "…" : out.toString();
     }
 }

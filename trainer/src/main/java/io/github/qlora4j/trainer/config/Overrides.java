@@ -33,7 +33,7 @@ final class Overrides {
                 boolean given = value.getStartMark().isPresent();
                 tree = set(tree, key, given ? value : YamlText.nothing(Optional.of(mark(label))), mark(label));
             } catch (ConfigException e) {
-                e.problems().forEach(p -> report.add(p.place(), key, p.text()));
+                e.problems().forEach(p -> report.add(p.place(), Found.shown(key), p.text()));
             }
         }
         return tree;

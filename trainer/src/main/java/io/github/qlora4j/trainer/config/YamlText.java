@@ -45,7 +45,8 @@ final class YamlText {
         } catch (MarkedYamlEngineException e) {
             String place = e.getProblemMark().map(Report::place).orElse(label);
             String context = e.getContext() == null ? "" : e.getContext() + ", ";
-            throw wrong(place, "this is not YAML: " + context + e.getProblem() + remedy(text, e, label));
+            throw wrong(
+                    place, "this is not YAML: " + Found.shown(context + e.getProblem(), 300) + remedy(text, e, label));
         } catch (ReaderException e) {
             throw wrong(
                     place(text, e.getPosition(), label),
