@@ -7,7 +7,16 @@ import picocli.CommandLine.IFactory;
 /** The verbs, in the order of {@code --help}, and the factory that gives each its streams. */
 final class Verbs implements IFactory {
     static final List<Class<? extends Verb>> ALL = List.of(
-            TrainVerb.class, PlanVerb.class, PreviewVerb.class, InspectVerb.class, DoctorVerb.class, SchemaVerb.class);
+            TrainVerb.class,
+            PlanVerb.class,
+            PreviewVerb.class,
+            ScoreVerb.class,
+            EvalVerb.class,
+            GenerateVerb.class,
+            ChatVerb.class,
+            InspectVerb.class,
+            DoctorVerb.class,
+            SchemaVerb.class);
 
     private final Terminal terminal;
     private final Output output;

@@ -1,0 +1,83 @@
+package io.github.qlora4j.trainer.generate;
+
+import io.github.qlora4j.peft.Adapter;
+import io.github.qlora4j.peft.AdapterConfigFile;
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.trainer.config.ConfigFile;
+import io.github.qlora4j.trainer.config.RunConfig;
+import io.github.qlora4j.trainer.model.BaseOptions;
+import io.github.qlora4j.trainer.train.BaseSetup;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/**
+ * What an adapter directory says about itself.
+ *
+ * @param directory the adapter's
+ * @param config its {@code adapter_config.json}
+ * @param run its {@code qlora.yaml}, where a run of ours left one
+ */
+record AdapterOrigin(Path directory, AdapterConfigFile config, Optional<RunConfig> run) {
+
+    private static final String RESOLVED = "qlora.yaml";
+
+    static AdapterOrigin read(Path directory) {
+        if (!Files.isDirectory(directory)) {
+            throw new QloraException(directory + ": there is no such adapter directory (looked in "
+                    + Path.of("").toAbsolutePath() + ")");
+        }
+        if (!Files.isRegularFile(directory.resolve(AdapterConfigFile.NAME))) {
+            throw new QloraException(directory + ": is not an adapter directory: it has no " + AdapterConfigFile.NAME
+                    + newestCheckpoint(directory)
+                            .map(c -> "; the run did not end, but a checkpoint of it can be taken: " + c)
+                            .orElse(""));
+        }
+        if (!Files.isRegularFile(directory.resolve(Adapter.WEIGHTS))) {
+            throw new QloraException(directory + ": is not a whole adapter: it has no " + Adapter.WEIGHTS);
+        }
+        Path resolved = directory.resolve(RESOLVED);
+        Optional<RunConfig> run = Files.isRegularFile(resolved)
+                ? Optional.of(ConfigFile.load(resolved, List.of()).config())
+                : Optional.empty();
+        return new AdapterOrigin(directory, AdapterConfigFile.read(directory), run);
+    }
+
+    private static Optional<Path> newestCheckpoint(Path directory) {
+        try (Stream<Path> entries = Files.list(directory)) {
+            return entries.filter(p -> p.getFileName().toString().matches("checkpoint-\\d{1,18}"))
+                    .filter(p -> Files.isRegularFile(p.resolve(AdapterConfigFile.NAME)))
+                    .max(java.util.Comparator.comparingLong(
+                            p -> Long.parseLong(p.getFileName().toString().substring("checkpoint-".length()))));
+        } catch (IOException e) {
+            return Optional.empty();
+        }
+    }
+
+    /** The base that the files name; it exists. */
+    Path base() {
+        String file = directory.resolve(run.isPresent() ? RESOLVED : AdapterConfigFile.NAME)
+                + (run.isPresent() ? ": model.path" : ": base_model_name_or_path");
+        Path base = run.map(r -> r.model().path()).orElseGet(() -> {
+            String name = config.baseModelNameOrPath();
+            if (name == null || name.isBlank()) {
+                throw new QloraException(file + ": names no base model; say where it is with --model DIR");
+            }
+            return Path.of(name);
+        });
+        if (!Files.isDirectory(base)) {
+            throw new QloraException(file + ": the base of this adapter was " + base + ", and "
+                    + base.toAbsolutePath().normalize()
+                    + " is not there. Say where it is now with --model DIR, and with its flags how it is to be read.");
+        }
+        return base;
+    }
+
+    /** How the base was read when the adapter was trained, as far as the files say. */
+    BaseOptions options() {
+        return run.map(BaseSetup::options).orElse(BaseOptions.unquantized());
+    }
+}

@@ -1,0 +1,90 @@
+package io.github.qlora4j.trainer.generate;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import ai.djl.inference.Predictor;
+import ai.djl.translate.TranslateException;
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.trainer.data.Row;
+import io.github.qlora4j.trainer.data.Template;
+import io.github.qlora4j.trainer.model.BaseOptions;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** The Java API, on a tiny model of random weights. */
+class LanguageModelTest {
+
+    private static final Path LLAMA = Path.of("src/test/resources/golden/models/llama");
+
+    private static LanguageModel open() {
+        return LanguageModel.builder()
+                .setModel(LLAMA)
+                .optBase(BaseOptions.unquantized(Dtype.FLOAT32))
+                .optTemplate(Template.HUMAN_ASSISTANT)
+                .build();
+    }
+
+    @Test
+    void streamsTheVeryTextOfTheReply() {
+        try (LanguageModel model = open()) {
+            StringBuilder heard = new StringBuilder();
+            Reply reply = model.generate(Prompt.question("ab"), Sampling.GREEDY, 30, heard::append);
+            assertThat(heard).hasToString(reply.text());
+            assertThat(reply.outputIds()).hasSize(30);
+            assertThat(reply.text()).isEqualTo(model.requireTokenizer().decode(reply.outputIds(), true));
+        }
+    }
+
+    @Test
+    void aConversationAnswersAsTheWholePromptWould() {
+        try (LanguageModel model = open();
+                Conversation talk = model.newConversation(Sampling.GREEDY, 12)) {
+            Reply first = talk.ask("ab", piece -> {});
+            int kept = talk.cachedTokens();
+            Reply second = talk.ask("cd", piece -> {});
+            Prompt whole = Prompt.question("cd", "", List.of(new Row.Turn("ab", first.text())));
+            assertThat(second.outputIds())
+                    .isEqualTo(model.generate(whole, Sampling.GREEDY, 12, piece -> {})
+                            .outputIds());
+            assertThat(kept).isEqualTo(model.encode(Prompt.question("ab")).length + first.outputIds().length - 1);
+            assertThat(talk.history()).hasSize(2);
+            talk.clear();
+            assertThat(talk.ask("ab", piece -> {}).outputIds()).isEqualTo(first.outputIds());
+        }
+    }
+
+    @Test
+    void aDjlPredictorGivesTheSameAnswer() throws TranslateException {
+        try (LanguageModel model = open()) {
+            String answer = model.generate(model.prompt("ab"), Sampling.GREEDY, 10, piece -> {})
+                    .text();
+            try (Predictor<String, String> predictor = model.newPredictor(Sampling.GREEDY, 10)) {
+                assertThat(predictor.predict("ab")).isEqualTo(answer);
+                assertThat(predictor.batchPredict(List.of("ab", "ab"))).containsExactly(answer, answer);
+            }
+            // the model outlives its predictor
+            assertThat(model.generate(model.prompt("ab"), Sampling.GREEDY, 10, piece -> {})
+                            .text())
+                    .isEqualTo(answer);
+        }
+    }
+
+    @Test
+    void refusesWhatItCannotDo() {
+        assertThatThrownBy(() -> LanguageModel.builder().build()).isInstanceOf(QloraException.class);
+        assertThatThrownBy(() ->
+                        LanguageModel.builder().setAdapter(Path.of("nowhere")).build())
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("nowhere");
+        try (LanguageModel model = LanguageModel.open(ModelSource.ofModel(LLAMA))) {
+            assertThatThrownBy(() -> model.generate(Prompt.question("ab"), Sampling.GREEDY, 1, piece -> {}))
+                    .isInstanceOf(QloraException.class)
+                    .hasMessageContaining("template");
+            assertThatThrownBy(() -> model.generate(new Prompt.Tokens(new int[0]), Sampling.GREEDY, 1, piece -> {}))
+                    .isInstanceOf(QloraException.class);
+        }
+    }
+}
