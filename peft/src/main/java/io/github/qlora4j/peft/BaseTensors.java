@@ -2,10 +2,16 @@ package io.github.qlora4j.peft;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.FourBitCheckpoint;
+import io.github.qlora4j.quant.FourBitWeight;
+import io.github.qlora4j.quant.Kernel;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.Scratch;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.safetensors.TensorSpec;
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.quant.torch.Torch;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -42,6 +48,43 @@ public interface BaseTensors {
             @Override
             public NDArray read(NDManager manager, String name) {
                 return directory.read(manager, name);
+            }
+        };
+    }
+
+    /**
+     * The tensors of a directory whose linear layers are stored in four bits, worked out as training sees them.
+     *
+     * @param compute the dtype that training works them out in
+     * @param kernel who does, from {@code Kernels.choose}
+     */
+    static BaseTensors dequantized(ModelDirectory directory, Dtype compute, Kernel kernel) {
+        return new BaseTensors() {
+            @Override
+            public List<TensorSpec> specs() {
+                List<TensorSpec> specs = new ArrayList<>();
+                for (String name : directory.names()) {
+                    if (FourBitCheckpoint.has(directory, name)) {
+                        try (FourBitWeight weight = FourBitCheckpoint.read(directory, name, kernel)) {
+                            specs.add(new TensorSpec(name, compute, weight.rows(), weight.cols()));
+                        }
+                    } else if (!FourBitCheckpoint.isState(name)) {
+                        TensorInfo info = directory.info(name);
+                        specs.add(new TensorSpec(name, info.dtype(), info.shape()));
+                    }
+                }
+                return specs;
+            }
+
+            @Override
+            public NDArray read(NDManager manager, String name) {
+                if (!FourBitCheckpoint.has(directory, name)) {
+                    return directory.read(manager, name);
+                }
+                try (FourBitWeight weight = FourBitCheckpoint.read(directory, name, kernel);
+                        Scratch scratch = new Scratch()) {
+                    return Torch.copy(manager, weight.dense(compute, scratch));
+                }
             }
         };
     }

@@ -55,7 +55,7 @@ public record BaseOptions(
     }
 
     /** Whether a linear layer stays unquantized. */
-    boolean skips(String module) {
+    public boolean skips(String module) {
         return skipModules.stream().anyMatch(s -> module.equals(s) || module.endsWith("." + s));
     }
 }

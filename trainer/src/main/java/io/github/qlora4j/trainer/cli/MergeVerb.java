@@ -1,0 +1,108 @@
+package io.github.qlora4j.trainer.cli;
+
+import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.peft.Adapter;
+import io.github.qlora4j.peft.BaseTensors;
+import io.github.qlora4j.peft.FourBitRoundTrip;
+import io.github.qlora4j.peft.MergedModel;
+import io.github.qlora4j.quant.FourBitCheckpoint;
+import io.github.qlora4j.quant.FourBitConfig;
+import io.github.qlora4j.quant.Kernel;
+import io.github.qlora4j.quant.Kernels;
+import io.github.qlora4j.quant.safetensors.ModelDirectory;
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.quant.torch.Torch;
+import io.github.qlora4j.trainer.config.Precision;
+import io.github.qlora4j.trainer.config.RunConfig;
+import io.github.qlora4j.trainer.generate.ModelSource;
+import io.github.qlora4j.trainer.model.BaseOptions;
+import io.github.qlora4j.trainer.model.ModelConfig;
+import io.github.qlora4j.trainer.model.Modules;
+import io.github.qlora4j.trainer.train.BaseSetup;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.Optional;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code merge}: base and adapter as one model. */
+@Command(
+        name = "merge",
+        description = "Adds an adapter to its base and writes a complete model directory. The base is taken as it was"
+                + " trained on: quantized to 4 bits and back where the run's files or the flags say so.")
+final class MergeVerb extends Verb {
+    @Option(names = "--model", paramLabel = "DIR", description = "The base; what the adapter's run names by default.")
+    private Path model;
+
+    @Option(
+            names = "--adapter",
+            required = true,
+            paramLabel = "DIR",
+            description = "A run, a checkpoint or an adapter.")
+    private Path adapter;
+
+    @Option(names = "--output", required = true, paramLabel = "DIR", description = "Must not exist, or be empty.")
+    private Path output;
+
+    @Option(names = "--dtype", paramLabel = "DTYPE", description = "bfloat16 (the default), float16 or float32.")
+    private Precision dtype = Precision.BFLOAT16;
+
+    @Mixin
+    private FourBitOptions fourBit;
+
+    @Override
+    public Integer call() {
+        Dtype written = BaseSetup.dtype(dtype).orElse(Dtype.BFLOAT16);
+        Path base = model != null ? model : ModelSource.ofAdapter(adapter).base();
+        BaseOptions trainedOn = trainedOn();
+        ModelConfig config = ModelConfig.read(base);
+        try (NDManager manager = Torch.newManager();
+                ModelDirectory files = ModelDirectory.open(base);
+                Adapter trained = Adapter.load(manager, adapter, Modules.of(config), config.modelType(), null)) {
+            BaseTensors tensors = BaseTensors.of(files);
+            MergedModel.RoundTrip roundTrip = null;
+            if (FourBitCheckpoint.isQuantized(files)) {
+                Dtype compute = trainedOn.fourBit().isPresent() ? trainedOn.compute() : written;
+                tensors = BaseTensors.dequantized(files, compute, Kernels.choose(trainedOn.kernel()));
+                say("merging onto the 4-bit weights of " + base);
+            } else if (trainedOn.fourBit().isPresent()) {
+                roundTrip = roundTrip(config, trainedOn);
+                FourBitConfig four = trainedOn.fourBit().get();
+                say("merging onto the base as it was trained on: quantized to "
+                        + four.type().name().toLowerCase(Locale.ROOT) + " in blocks of " + four.blocksize()
+                        + (four.doubleQuant() ? ", scales quantized too," : "") + " and back");
+            } else {
+                say("merging onto the base as it is: neither the run's files nor the flags say 4 bits");
+            }
+            new MergedModel(base, tensors, trained, written, roundTrip).write(output);
+        }
+        say("merged model: " + output);
+        return Main.OK;
+    }
+
+    /** What the flags say, or the run's own files. */
+    private BaseOptions trainedOn() {
+        if (fourBit.loadIn4bit) {
+            ModelOptions flags = new ModelOptions();
+            flags.fourBit = fourBit;
+            return flags.options();
+        }
+        if (fourBit.detailed()) {
+            throw new WrongUse("the quantization flags need --load-in-4bit");
+        }
+        Optional<RunConfig> run = ModelSource.run(adapter);
+        return run.map(BaseSetup::options).orElse(BaseOptions.unquantized());
+    }
+
+    private static MergedModel.RoundTrip roundTrip(ModelConfig config, BaseOptions trainedOn) {
+        Kernel kernel = Kernels.choose(trainedOn.kernel());
+        Dtype cast = trainedOn.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
+        FourBitRoundTrip fourBit =
+                new FourBitRoundTrip(trainedOn.fourBit().orElseThrow(), cast, trainedOn.compute(), kernel);
+        return (manager, name, weight) -> {
+            String module = name.substring(0, name.length() - ".weight".length());
+            return trainedOn.skips(module) ? Torch.cast(manager, weight, cast) : fourBit.apply(manager, name, weight);
+        };
+    }
+}
