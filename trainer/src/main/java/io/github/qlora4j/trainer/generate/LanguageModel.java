@@ -19,6 +19,7 @@ import io.github.qlora4j.trainer.model.Decoder;
 import io.github.qlora4j.trainer.model.KvCache;
 import io.github.qlora4j.trainer.model.Modules;
 import io.github.qlora4j.trainer.model.Trained;
+import io.github.qlora4j.trainer.report.Rss;
 import io.github.qlora4j.trainer.tokenizer.StreamingDecoder;
 import io.github.qlora4j.trainer.tokenizer.Tokenizer;
 import java.nio.file.Files;
@@ -77,6 +78,9 @@ public final class LanguageModel implements AutoCloseable {
                             ? adapter(origin.get(), base)
                             : new Trained(base.config().numHiddenLayers()));
             decoder = keep(new Decoder(base, trained));
+            if (decoder.heldBytes() < Rss.freeBytes() / 2) {
+                decoder.holdWeights();
+            }
             generator = new Generator(decoder);
         } catch (RuntimeException | Error e) {
             close();

@@ -3,6 +3,7 @@ package io.github.qlora4j.trainer.model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.DenseWeight;
 import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.Scratch;
 import io.github.qlora4j.quant.torch.Torch;
@@ -30,6 +31,8 @@ public final class Decoder implements AutoCloseable {
     private final TorchScript script;
     private final Rope rope;
     private final Map<String, Scratch> scratch = new HashMap<>();
+    private final Map<Integer, Map<String, NDArray>> held = new HashMap<>();
+    private boolean holding;
     private final long[] shape;
     private final double scale;
 
@@ -253,6 +256,29 @@ public final class Decoder implements AutoCloseable {
         }
     }
 
+    /**
+     * Keeps weights worked out from now on, for generation: a token then costs no dequantization, and all blocks' weights
+     * stand in memory in the compute dtype ({@link #heldBytes}).
+     */
+    public void holdWeights() {
+        holding = true;
+    }
+
+    /** Bytes that {@link #holdWeights} takes. */
+    public long heldBytes() {
+        long bytes = 0;
+        for (BaseModel.Layer layer : base.layers()) {
+            for (LinearWeight weight : layer.linears().values()) {
+                if (!(weight instanceof DenseWeight)) {
+                    bytes += weight.rows()
+                            * weight.cols()
+                            * base.computeOf(weight).bytes();
+                }
+            }
+        }
+        return bytes;
+    }
+
     /** An empty cache for one row; the caller closes it. */
     public KvCache newCache() {
         return new KvCache(base.config(), base.stream());
@@ -268,6 +294,11 @@ public final class Decoder implements AutoCloseable {
 
     /** The frozen tensors of a block, its 4-bit weights worked out in scratch. */
     private Map<String, NDArray> frozen(int layer) {
+        return holding ? held.computeIfAbsent(layer, l -> workedOut(l, l + ".")) : workedOut(layer, "");
+    }
+
+    /** A buffer of another prefix is another buffer. */
+    private Map<String, NDArray> workedOut(int layer, String prefix) {
         BaseModel.Layer weights = base.layers().get(layer);
         Map<String, NDArray> tensors = new LinkedHashMap<>(weights.tensors());
         for (Map.Entry<String, LinearWeight> linear : weights.linears().entrySet()) {
@@ -276,7 +307,7 @@ public final class Decoder implements AutoCloseable {
                     linear.getValue()
                             .dense(
                                     base.computeOf(linear.getValue()),
-                                    scratch.computeIfAbsent(linear.getKey(), k -> new Scratch())));
+                                    scratch.computeIfAbsent(prefix + linear.getKey(), k -> new Scratch())));
         }
         tensors.putAll(trained.scalings(layer));
         return tensors;
@@ -291,5 +322,6 @@ public final class Decoder implements AutoCloseable {
     public void close() {
         scratch.values().forEach(Scratch::close);
         scratch.clear();
+        held.clear();
     }
 }
