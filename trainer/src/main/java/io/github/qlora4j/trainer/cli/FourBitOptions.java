@@ -2,7 +2,14 @@ package io.github.qlora4j.trainer.cli;
 
 import io.github.qlora4j.quant.KernelChoice;
 import io.github.qlora4j.quant.QuantType;
+import io.github.qlora4j.trainer.config.ModelSection;
 import io.github.qlora4j.trainer.config.Precision;
+import io.github.qlora4j.trainer.config.QuantizationSection;
+import io.github.qlora4j.trainer.model.BaseOptions;
+import io.github.qlora4j.trainer.train.BaseSetup;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
 import picocli.CommandLine.Option;
 
 /** The flags that say how a base is quantized; what is not given is null. */
@@ -38,5 +45,22 @@ final class FourBitOptions {
     /** Whether a flag was given that only means something with {@code --load-in-4bit}. */
     boolean detailed() {
         return quantType != null || blocksize != null || doubleQuant != null || computeDtype != null || kernel != null;
+    }
+
+    /**
+     * How the flags say that a base is read, with what is not given as in BitsAndBytesConfig; a dtype that the model is
+     * cast to is computed in too, unless another is given.
+     */
+    BaseOptions options(ModelSection model) {
+        return BaseSetup.options(
+                model,
+                Optional.of(new QuantizationSection(
+                        true,
+                        Objects.requireNonNullElse(quantType, QuantType.NF4),
+                        Objects.requireNonNullElse(doubleQuant, true),
+                        Objects.requireNonNullElse(computeDtype, model.dtype()),
+                        Objects.requireNonNullElse(blocksize, 64),
+                        Objects.requireNonNullElse(kernel, KernelChoice.AUTO),
+                        List.of())));
     }
 }

@@ -12,16 +12,15 @@ import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
+import io.github.qlora4j.trainer.config.ModelSection;
 import io.github.qlora4j.trainer.config.Precision;
-import io.github.qlora4j.trainer.config.RunConfig;
-import io.github.qlora4j.trainer.generate.ModelSource;
+import io.github.qlora4j.trainer.generate.AdapterOrigin;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Modules;
 import io.github.qlora4j.trainer.train.BaseSetup;
 import java.nio.file.Path;
 import java.util.Locale;
-import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -54,8 +53,9 @@ final class MergeVerb extends Verb {
     @Override
     public Integer call() {
         Dtype written = BaseSetup.dtype(dtype).orElse(Dtype.BFLOAT16);
-        Path base = model != null ? model : ModelSource.ofAdapter(adapter).base();
-        BaseOptions trainedOn = trainedOn();
+        AdapterOrigin origin = AdapterOrigin.read(adapter);
+        Path base = model != null ? model : origin.base();
+        BaseOptions trainedOn = trainedOn(base, origin);
         ModelConfig config = ModelConfig.read(base);
         try (NDManager manager = Torch.newManager();
                 ModelDirectory files = ModelDirectory.open(base);
@@ -82,17 +82,14 @@ final class MergeVerb extends Verb {
     }
 
     /** What the flags say, or the run's own files. */
-    private BaseOptions trainedOn() {
-        if (fourBit.loadIn4bit) {
-            ModelOptions flags = new ModelOptions();
-            flags.fourBit = fourBit;
-            return flags.options();
+    private BaseOptions trainedOn(Path base, AdapterOrigin origin) {
+        if (!fourBit.loadIn4bit) {
+            if (fourBit.detailed()) {
+                throw new WrongUse("the quantization flags need --load-in-4bit");
+            }
+            return origin.options();
         }
-        if (fourBit.detailed()) {
-            throw new WrongUse("the quantization flags need --load-in-4bit");
-        }
-        Optional<RunConfig> run = ModelSource.run(adapter);
-        return run.map(BaseSetup::options).orElse(BaseOptions.unquantized());
+        return fourBit.options(new ModelSection(base, Precision.AUTO, false));
     }
 
     private static MergedModel.RoundTrip roundTrip(ModelConfig config, BaseOptions trainedOn) {

@@ -1,13 +1,10 @@
 package io.github.qlora4j.trainer.cli;
 
-import io.github.qlora4j.quant.KernelChoice;
 import io.github.qlora4j.quant.QloraException;
-import io.github.qlora4j.quant.QuantType;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.config.BuiltinTemplate;
 import io.github.qlora4j.trainer.config.ModelSection;
 import io.github.qlora4j.trainer.config.Precision;
-import io.github.qlora4j.trainer.config.QuantizationSection;
 import io.github.qlora4j.trainer.config.TemplateChoice;
 import io.github.qlora4j.trainer.data.Template;
 import io.github.qlora4j.trainer.generate.LanguageModel;
@@ -15,7 +12,6 @@ import io.github.qlora4j.trainer.generate.ModelSource;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.train.BaseSetup;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import picocli.CommandLine.Mixin;
@@ -86,17 +82,7 @@ final class ModelOptions {
             return BaseSetup.options(section, Optional.empty());
         }
         try {
-            // a dtype that is asked for is computed in too, unless something else is said
-            return BaseSetup.options(
-                    section,
-                    Optional.of(new QuantizationSection(
-                            true,
-                            Objects.requireNonNullElse(fourBit.quantType, QuantType.NF4),
-                            Objects.requireNonNullElse(fourBit.doubleQuant, true),
-                            Objects.requireNonNullElse(fourBit.computeDtype, stored),
-                            Objects.requireNonNullElse(fourBit.blocksize, 64),
-                            Objects.requireNonNullElse(fourBit.kernel, KernelChoice.AUTO),
-                            List.of())));
+            return fourBit.options(section);
         } catch (QloraException e) {
             throw new WrongUse(e);
         }

@@ -10,10 +10,12 @@ final class Verbs implements IFactory {
             TrainVerb.class,
             PlanVerb.class,
             PreviewVerb.class,
+            QuantizeVerb.class,
             ScoreVerb.class,
             EvalVerb.class,
             GenerateVerb.class,
             ChatVerb.class,
+            MergeVerb.class,
             InspectVerb.class,
             DoctorVerb.class,
             SchemaVerb.class);

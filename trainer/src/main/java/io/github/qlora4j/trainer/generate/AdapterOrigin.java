@@ -21,11 +21,16 @@ import java.util.stream.Stream;
  * @param config its {@code adapter_config.json}
  * @param run its {@code qlora.yaml}, where a run of ours left one
  */
-record AdapterOrigin(Path directory, AdapterConfigFile config, Optional<RunConfig> run) {
+public record AdapterOrigin(Path directory, AdapterConfigFile config, Optional<RunConfig> run) {
 
     private static final String RESOLVED = "qlora.yaml";
 
-    static AdapterOrigin read(Path directory) {
+    /**
+     * Reads a run, a checkpoint or an adapter that peft saved.
+     *
+     * @throws QloraException if it is none of them
+     */
+    public static AdapterOrigin read(Path directory) {
         if (!Files.isDirectory(directory)) {
             throw new QloraException(directory + ": there is no such adapter directory (looked in "
                     + Path.of("").toAbsolutePath() + ")");
@@ -58,7 +63,7 @@ record AdapterOrigin(Path directory, AdapterConfigFile config, Optional<RunConfi
     }
 
     /** The base that the files name; it exists. */
-    Path base() {
+    public Path base() {
         String file = directory.resolve(run.isPresent() ? RESOLVED : AdapterConfigFile.NAME)
                 + (run.isPresent() ? ": model.path" : ": base_model_name_or_path");
         Path base = run.map(r -> r.model().path()).orElseGet(() -> {
@@ -77,7 +82,7 @@ record AdapterOrigin(Path directory, AdapterConfigFile config, Optional<RunConfi
     }
 
     /** How the base was read when the adapter was trained, as far as the files say. */
-    BaseOptions options() {
+    public BaseOptions options() {
         return run.map(BaseSetup::options).orElse(BaseOptions.unquantized());
     }
 }
