@@ -4,6 +4,7 @@ import io.github.qlora4j.trainer.generate.Conversation;
 import io.github.qlora4j.trainer.generate.LanguageModel;
 import io.github.qlora4j.trainer.generate.Sampling;
 import java.io.BufferedReader;
+import java.io.Console;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.Charset;
@@ -29,7 +30,7 @@ final class ChatVerb extends Verb {
     public Integer call() throws IOException {
         Sampling sampling = choice.sampling();
         int limit = choice.maxNewTokens();
-        boolean asked = System.console() != null;
+        boolean asked = isTerminal(System.console());
         // what is typed comes as the terminal sends it, what is piped as files are written
         Charset charset = asked ? System.console().charset() : StandardCharsets.UTF_8;
         try (LanguageModel language = model.open(choice.template);
@@ -50,6 +51,18 @@ final class ChatVerb extends Verb {
             }
         }
         return Main.OK;
+    }
+
+    /** Whether somebody types. From Java 22 on there is a console over a pipe too, and {@code isTerminal} tells. */
+    private static boolean isTerminal(Console console) {
+        if (console == null) {
+            return false;
+        }
+        try {
+            return (boolean) Console.class.getMethod("isTerminal").invoke(console);
+        } catch (ReflectiveOperationException e) {
+            return true;
+        }
     }
 
     private String next(BufferedReader in, boolean asked) throws IOException {

@@ -33,8 +33,10 @@ import picocli.CommandLine.Option;
             "Examples:",
             "  qlora generate --adapter runs/llama --prompt \"Name three colours.\"",
             "  qlora generate --adapter runs/llama --data questions.json --output answers.json",
-            "--json prints {text, output_ids, new_tokens, tokens_per_second, peak_rss_bytes}: output_ids are without the",
-            "prompt and with the stop token that ended them; tokens_per_second is without the prompt's own pass."
+            "",
+            "--json prints {text, output_ids, new_tokens, tokens_per_second, peak_rss_bytes}:",
+            "output_ids are without the prompt, and with the stop token that ended them;",
+            "tokens_per_second is without the prompt's own pass."
         })
 final class GenerateVerb extends Verb {
     private static final Gson GSON =

@@ -20,9 +20,9 @@ import picocli.CommandLine.Option;
         name = "score",
         description = "Writes the natural logarithm of the probability of each token given those before it.",
         footer = {
-            "A row in is {\"text\": ...} or {\"input_ids\": [...]}; a row out is {\"input_ids\": [...], \"logprobs\":"
-                    + " [...]},",
-            "where logprobs[i] belongs to input_ids[i + 1]. Texts get what tokenizer.json puts around them."
+            "A row in is {\"text\": ...} or {\"input_ids\": [...]};",
+            "a row out is {\"input_ids\": [...], \"logprobs\": [...]}.",
+            "logprobs[i] belongs to input_ids[i + 1]. Texts get what tokenizer.json puts around them."
         })
 final class ScoreVerb extends Verb {
     @Mixin

@@ -10,6 +10,7 @@ import io.github.qlora4j.trainer.train.BaseSetup;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.Stream;
@@ -55,7 +56,7 @@ public record AdapterOrigin(Path directory, AdapterConfigFile config, Optional<R
         try (Stream<Path> entries = Files.list(directory)) {
             return entries.filter(p -> p.getFileName().toString().matches("checkpoint-\\d{1,18}"))
                     .filter(p -> Files.isRegularFile(p.resolve(AdapterConfigFile.NAME)))
-                    .max(java.util.Comparator.comparingLong(
+                    .max(Comparator.comparingLong(
                             p -> Long.parseLong(p.getFileName().toString().substring("checkpoint-".length()))));
         } catch (IOException e) {
             return Optional.empty();

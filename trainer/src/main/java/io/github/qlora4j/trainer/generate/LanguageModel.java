@@ -4,6 +4,7 @@ import ai.djl.inference.Predictor;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.peft.Adapter;
+import io.github.qlora4j.peft.Bias;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
@@ -111,7 +112,7 @@ public final class LanguageModel implements AutoCloseable {
         NDManager manager = keep(Torch.newManager());
         // peft casts LoRA matrices of 16 bits to float32 (autocast_adapter_dtype), and nothing else of an adapter
         boolean matricesAlone = origin.config().lora().modulesToSave().isEmpty()
-                && origin.config().lora().bias() == io.github.qlora4j.peft.Bias.NONE;
+                && origin.config().lora().bias() == Bias.NONE;
         Adapter adapter = Adapter.load(
                 manager,
                 origin.directory(),

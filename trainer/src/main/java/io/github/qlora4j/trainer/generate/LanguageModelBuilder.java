@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.generate;
 
+import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.trainer.data.Template;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import java.nio.file.Path;
@@ -10,7 +11,7 @@ public final class LanguageModelBuilder {
 
     private Path model;
     private Path adapter;
-    private BaseOptions options = BaseOptions.unquantized();
+    private BaseOptions options;
     private Template template;
 
     LanguageModelBuilder() {}
@@ -42,10 +43,17 @@ public final class LanguageModelBuilder {
     /**
      * Opens it; the caller closes it.
      *
-     * @throws io.github.qlora4j.quant.QloraException if something is missing or does not fit
+     * @throws QloraException if something is missing or does not fit
      */
     public LanguageModel build() {
-        ModelSource source = new ModelSource(Optional.ofNullable(model), Optional.ofNullable(adapter), options);
+        if (model == null && options != null) {
+            throw new QloraException(
+                    "how the base is read comes from the adapter's own files; optBase goes with setModel");
+        }
+        ModelSource source = new ModelSource(
+                Optional.ofNullable(model),
+                Optional.ofNullable(adapter),
+                options == null ? BaseOptions.unquantized() : options);
         return template == null ? LanguageModel.open(source) : LanguageModel.open(source, template);
     }
 }

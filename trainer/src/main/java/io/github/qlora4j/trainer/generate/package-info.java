@@ -4,6 +4,7 @@
  * <p>{@link io.github.qlora4j.trainer.generate.Generator} continues token ids; {@link
  * io.github.qlora4j.trainer.generate.Sampling} says how the next one is chosen. {@link
  * io.github.qlora4j.trainer.generate.LanguageModel} is the whole for users: base, adapter and tokenizer opened together,
- * from a model directory or from a finished run alone.
+ * from a model directory or from a finished run alone; with it
+ * come {@link io.github.qlora4j.trainer.generate.Conversation} and a DJL {@code Predictor}.
  */
 package io.github.qlora4j.trainer.generate;

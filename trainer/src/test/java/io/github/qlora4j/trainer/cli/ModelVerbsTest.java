@@ -15,6 +15,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeAll;
@@ -80,12 +81,15 @@ class ModelVerbsTest {
     }
 
     private static void scores(String golden, String... more) throws IOException {
+        scores(MODELS.resolve(golden), MODELS.resolve(golden).getParent(), more);
+    }
+
+    private static void scores(Path data, Path model, String... more) throws IOException {
         Path out = temp.resolve("scores.jsonl");
-        Path data = MODELS.resolve(golden);
         List<String> args = new java.util.ArrayList<>(List.of(
                 "score",
                 "--model",
-                data.getParent().toString(),
+                model.toString(),
                 "--data",
                 data.toString(),
                 "--output",
@@ -121,6 +125,25 @@ class ModelVerbsTest {
         scores("llama/logprobs-nf4-fp32.jsonl", "--load-in-4bit");
         scores("llama/logprobs-nf4-single-fp32.jsonl", "--load-in-4bit", "--no-double-quant");
         scores("llama/logprobs-fp4-fp32.jsonl", "--load-in-4bit", "--quant-type", "fp4");
+    }
+
+    @Test
+    void scoresWithAnAdapterOfPeftsAsPeftDoes() throws IOException {
+        Path training = MODELS.resolveSibling("training");
+        // an adapter, and the base it was trained on
+        Map<String, String> bases = Map.of(
+                "llama-gqa", "llama-gqa",
+                "llama-rslora", "llama-tied",
+                "llama-modules-to-save", "llama-theta",
+                "qwen2", "qwen2");
+        for (Map.Entry<String, String> base : bases.entrySet()) {
+            Path adapter = training.resolve(base.getKey()).resolve("trained");
+            scores(
+                    adapter.resolveSibling("logprobs.jsonl"),
+                    MODELS.resolve(base.getValue()),
+                    "--adapter",
+                    adapter.toString());
+        }
     }
 
     @Test
