@@ -100,6 +100,11 @@ public final class Decoder implements AutoCloseable {
      * @param seed draws the dropout masks
      */
     public NDList forward(NDManager manager, int layer, NDArray x, Rows rows, boolean keepGraph, long seed) {
+        return forward(manager, layer, x, rows, trained.dropout(), layerSeed(seed, layer), keepGraph);
+    }
+
+    private NDList forward(
+            NDManager manager, int layer, NDArray x, Rows rows, double dropout, long seed, boolean keepGraph) {
         return script.tensors(
                 manager,
                 "block_forward",
@@ -113,8 +118,8 @@ public final class Decoder implements AutoCloseable {
                 window(layer),
                 base.config().rmsNormEps(),
                 scale,
-                trained.dropout(),
-                layerSeed(seed, layer),
+                dropout,
+                seed,
                 keepGraph);
     }
 
@@ -196,22 +201,7 @@ public final class Decoder implements AutoCloseable {
             Rows rows = rows(pass, packed);
             NDArray x = embed(pass, packed.inputIds());
             for (int layer = 0; layer < base.layers().size(); layer++) {
-                NDList result = script.tensors(
-                        pass,
-                        "block_forward",
-                        x,
-                        frozen(layer),
-                        trained.layer(layer),
-                        rows.angles().cos(),
-                        rows.angles().sin(),
-                        rows.starts(),
-                        shape,
-                        window(layer),
-                        base.config().rmsNormEps(),
-                        scale,
-                        0.0,
-                        0,
-                        false);
+                NDList result = forward(pass, layer, x, rows, 0.0, 0, false);
                 x.close();
                 x = result.get(0);
                 result.subList(1, result.size()).forEach(NDArray::close);

@@ -70,7 +70,8 @@ final class Outcome {
         }
         Path metrics = directory.resolve(RunDirectory.METRICS);
         Path picture = directory.resolve("loss.png");
-        boolean drawn = LossPicture.draw(metrics, picture);
+        // a run that is stopped may be on its way out of the JVM, where nothing can be drawn any more
+        boolean drawn = finished && LossPicture.draw(metrics, picture);
         Map<String, String> results = new LinkedHashMap<>();
         results.put("steps", Integer.toString(steps));
         MetricsFile.read(metrics).forEach(line -> {
