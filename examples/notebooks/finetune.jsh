@@ -6,7 +6,7 @@ import io.github.qlora4j.trainer.generate.*;
 import io.github.qlora4j.trainer.report.*;
 import io.github.qlora4j.trainer.tokenizer.Tokenizer;
 import io.github.qlora4j.trainer.train.*;
-int steps = Integer.getInteger("steps", 40);
+int steps = Integer.getInteger("steps", 120);
 Path quickstart = Path.of(System.getProperty("quickstart", "examples/quickstart"));
 Path output = Path.of(System.getProperty("output", "runs/notebook"));
 

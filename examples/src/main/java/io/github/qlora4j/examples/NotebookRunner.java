@@ -29,6 +29,8 @@ import jdk.jshell.SourceCodeAnalysis;
  */
 public final class NotebookRunner {
 
+    private static final int LONGEST = 240;
+
     private static final String IMPORTS = """
             import java.io.*;
             import java.math.*;
@@ -185,7 +187,9 @@ public final class NotebookRunner {
         }
         if (event.value() != null && !event.value().isEmpty()) {
             String name = snippet instanceof jdk.jshell.VarSnippet variable ? variable.name() + " ==> " : "";
-            out.println(name + event.value());
+            // a large array is not for reading
+            String value = event.value();
+            out.println(name + (value.length() <= LONGEST ? value : value.substring(0, LONGEST) + " ..."));
         }
         return true;
     }
