@@ -10,7 +10,8 @@ import picocli.CommandLine.Command;
 final class SchemaVerb extends Verb {
     @Override
     public Integer call() {
-        out().println(JsonSchema.generate());
+        out().print(JsonSchema.generate());
+        out().flush();
         return Main.OK;
     }
 }

@@ -36,7 +36,7 @@ public final class ConfigFile {
      * @throws ConfigException with every problem and its place
      */
     public static LoadedConfig load(Path file, List<String> sets) {
-        return parse(text(file), file.toString(), sets);
+        return parse(text(file), name(file), sets);
     }
 
     /**
@@ -70,15 +70,15 @@ public final class ConfigFile {
                 (TrainingSection) sections.get(4),
                 (keys, text) -> {
                     if (keys.stream().noneMatch(report::isBad)) {
-                        report.add(placeOf(keys, root), keys.get(0), text);
+                        report.add(written(keys, root), keys.get(0), text);
                     }
                 });
         report.throwIfAny();
         return new LoadedConfig((RunConfig) Keys.of(RunConfig.class).make(sections), report.explicit(), name);
     }
 
-    /** Where the first of the keys that was written stands. */
-    private static String placeOf(List<String> keys, Node root) {
+    /** The first of the keys that was written; the file where none was. */
+    private static Node written(List<String> keys, Node root) {
         for (String key : keys) {
             Node node = root;
             for (String name : key.split("\\.")) {
@@ -88,10 +88,10 @@ public final class ConfigFile {
                 }
             }
             if (node != null) {
-                return Report.place(node);
+                return node;
             }
         }
-        return Report.place(root);
+        return root;
     }
 
     private static NodeTuple tupleOf(Node node, String name) {
@@ -125,11 +125,30 @@ public final class ConfigFile {
         try {
             return StandardCharsets.UTF_8.newDecoder().decode(buffer).toString();
         } catch (CharacterCodingException e) {
-            throw wrong(file, "not UTF-8: byte " + buffer.position() + " is not text; save the file as UTF-8");
+            String before = new String(bytes, 0, buffer.position(), StandardCharsets.UTF_8);
+            int line = 1 + (int) before.chars().filter(c -> c == '\n').count();
+            int start = before.lastIndexOf('\n') + 1;
+            int column = 1 + before.codePointCount(start, before.length());
+            String place = name(file) + ":" + line + ":" + column;
+            throw wrong(
+                    place,
+                    String.format(
+                            "not UTF-8: the byte 0x%02X is not text; save the file as UTF-8",
+                            bytes[buffer.position()]));
         }
     }
 
     private static ConfigException wrong(Path file, String text) {
-        return new ConfigException(List.of(new Problem(file.toString(), "", text)));
+        return wrong(name(file), text);
+    }
+
+    private static ConfigException wrong(String place, String text) {
+        return new ConfigException(List.of(new Problem(place, "", text)));
+    }
+
+    /** A file's name on one line; an empty one is seen. */
+    private static String name(Path file) {
+        String name = Found.shown(file.toString(), 4096);
+        return name.isEmpty() ? "\"\"" : name;
     }
 }

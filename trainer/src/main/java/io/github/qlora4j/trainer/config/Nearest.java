@@ -21,7 +21,9 @@ final class Nearest {
         int least = 1 + Math.max(1, plain.length() / 3);
         for (String word : words) {
             int distance = distance(plain, plain(word));
-            if (distance < least) {
+            // "a" is not a mistyped "r": something of the word must be there
+            if (distance < least
+                    && distance < Math.max(plain.length(), plain(word).length())) {
                 least = distance;
                 best = word;
             }

@@ -57,6 +57,14 @@ record RecordType(Class<? extends Record> type) implements ValueType {
 
     private static Object value(Keys.Entry entry, NodeTuple given, Node parent, String key, Report report) {
         boolean section = entry.type() instanceof RecordType;
+        if (given != null && entry.key().required() && !section && YamlText.isNull(given.getValueNode())) {
+            // not the types' own words, which advise to leave the key out for its default
+            report.add(
+                    given.getValueNode(),
+                    key,
+                    "expected " + entry.type().expected() + "; got " + Found.in(given.getValueNode()));
+            return entry.type().standIn();
+        }
         if (section && given != null && entry.nullable() && YamlText.isEmpty(given.getValueNode())) {
             report.add(given.getKeyNode(), key, "empty; write keys under it, or null, or leave it out");
         } else if (given != null) {

@@ -1,8 +1,10 @@
 package io.github.qlora4j.trainer.config;
 
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import org.snakeyaml.engine.v2.exceptions.Mark;
 import org.snakeyaml.engine.v2.nodes.Node;
@@ -10,18 +12,26 @@ import org.snakeyaml.engine.v2.nodes.Node;
 /** Collects the problems of one configuration while it is read. */
 final class Report {
 
-    private final List<Problem> problems = new ArrayList<>();
+    /** A problem and where it stands, for the order; what is not in a file comes first. */
+    private record Placed(int line, int column, Problem problem) {}
+
+    private final List<Placed> problems = new ArrayList<>();
     private final Set<String> badKeys = new HashSet<>();
     private final Set<String> poisoned = new HashSet<>();
     private final Set<String> explicit = new HashSet<>();
 
     /** Adds a problem with the value at a node. */
     void add(Node at, String key, String text) {
-        add(place(at), key, text);
+        Optional<Mark> mark = at.getStartMark().filter(m -> YamlText.isFile(m.getName()));
+        add(mark.map(Mark::getLine).orElse(-1), mark.map(Mark::getColumn).orElse(-1), place(at), key, text);
     }
 
     void add(String place, String key, String text) {
-        problems.add(new Problem(place, key, text));
+        add(-1, -1, place, key, text);
+    }
+
+    private void add(int line, int column, String place, String key, String text) {
+        problems.add(new Placed(line, column, new Problem(place, key, text)));
         badKeys.add(key);
     }
 
@@ -48,13 +58,17 @@ final class Report {
         return isPoisoned(key) || badKeys.stream().anyMatch(k -> k.equals(key) || k.startsWith(key + "."));
     }
 
+    /** In the order of the file. */
     List<Problem> problems() {
-        return problems;
+        return problems.stream()
+                .sorted(Comparator.comparingInt(Placed::line).thenComparingInt(Placed::column))
+                .map(Placed::problem)
+                .toList();
     }
 
     void throwIfAny() {
         if (!problems.isEmpty()) {
-            throw new ConfigException(problems);
+            throw new ConfigException(problems());
         }
     }
 

@@ -44,7 +44,7 @@ final class YamlText {
             return new Compose(settings).composeString(text).orElseGet(() -> nothing(Optional.empty()));
         } catch (MarkedYamlEngineException e) {
             String place = e.getProblemMark().map(Report::place).orElse(label);
-            String context = e.getContext() == null ? "" : e.getContext() + ", ";
+            String context = e.getContext() == null || e.getContext().isBlank() ? "" : e.getContext() + ", ";
             throw wrong(
                     place, "this is not YAML: " + Found.shown(context + e.getProblem(), 300) + remedy(text, e, label));
         } catch (ReaderException e) {
@@ -52,7 +52,12 @@ final class YamlText {
                     place(text, e.getPosition(), label),
                     String.format("this is not YAML: the character U+%04X may not stand here", e.getCodePoint()));
         } catch (YamlEngineException e) {
-            throw wrong(label, "this is not YAML: " + firstLine(e.getMessage()));
+            // thrown without a mark, and with no class of its own
+            throw wrong(
+                    label,
+                    String.valueOf(e.getMessage()).startsWith("Number of aliases")
+                            ? "more than " + MOST_ALIASES + " aliases (*name) of lists and maps; write the values out"
+                            : "this is not YAML: " + firstLine(e.getMessage()));
         } catch (StackOverflowError e) {
             throw wrong(label, "this YAML is nested too deeply");
         }

@@ -155,7 +155,7 @@ class ConfigFileTest {
                           batch_size: 4
                         trianing: {}
                         """))
-                .containsExactlyInAnyOrder(
+                .containsExactly(
                         "f.yaml:1:8: model.path: missing; expected a path",
                         "f.yaml:1:16: model.dtype: expected one of auto, float32, bfloat16, float16; got \"bf16\"; did you mean bfloat16?",
                         "f.yaml:3:6: lora.r: expected a whole number of at least 1 and at most 65536; got 3.7",
@@ -180,6 +180,10 @@ class ConfigFileTest {
                 "lora: {learning_rat: 3} | lora.learning_rat: unknown key; did you mean training.learning_rate?",
                 "lora: {xyzzy: 3} | lora.xyzzy: unknown key; here stand r, lora_alpha",
                 "lora: {use_dora: true} | lora.use_dora: unknown key; DoRA is not supported",
+                "x: 3 | x: unknown key; here stand model, quantization",
+                "lora: {a: 3} | lora.a: unknown key; here stand r, lora_alpha",
+                "lora: {rr: 3} | lora.rr: unknown key; did you mean r?",
+                "lora: *nope | this is not YAML: found undefined alias nope",
                 "lora: 3 | lora: expected a map of r, lora_alpha",
                 "lora: [3] | got a list",
                 "lora: {r: } | lora.r: expected a whole number of at least 1 and at most 65536; got nothing; leave the key out",
@@ -315,6 +319,27 @@ class ConfigFileTest {
     }
 
     @Test
+    void requiredKeyWithoutAValue_isNotAdvisedToBeLeftOut() {
+        assertThat(problems("model: {path: }\ndata: {train: null}"))
+                .containsExactly(
+                        "f.yaml:1:14: model.path: expected a path; got nothing",
+                        "f.yaml:2:15: data.train: expected text, or a list of them; got null");
+    }
+
+    @Test
+    void generatedPredictions_needAnEvalFileOfInstructions() {
+        String on = "training: {predict_with_generate: true}";
+        String wrong = "f.yaml:3:35: training.predict_with_generate: needs data.eval, and data.format alpaca";
+        assertThat(problems(LEAST + on)).containsExactly(wrong);
+        assertThat(problems(LEAST + on, "data.eval=e.json", "data.format=text")).containsExactly(wrong);
+        assertThat(ConfigFile.parse(LEAST + on, "f.yaml", List.of("data.eval=e.json"))
+                        .config()
+                        .training()
+                        .generationMaxNewTokens())
+                .isEqualTo(64);
+    }
+
+    @Test
     void tabs_areExplained() {
         assertThat(problems("model:\n\tpath: m\n"))
                 .singleElement()
@@ -343,7 +368,8 @@ class ConfigFileTest {
                     .append(("*a" + (i - 1) + ",").repeat(9))
                     .append("]\n");
         }
-        assertThat(problems(bomb.toString())).isNotEmpty();
+        assertThat(problems(bomb.toString()))
+                .containsExactly("f.yaml: more than 50 aliases (*name) of lists and maps; write the values out");
         assertThat(problems("a: " + "[".repeat(300_000))).isNotEmpty();
         assertThat(problems("a: " + "[".repeat(200_000) + "]".repeat(200_000))).isNotEmpty();
     }
@@ -352,9 +378,11 @@ class ConfigFileTest {
     void unreadableFiles_areNamed(@TempDir Path dir) throws IOException {
         assertThat(fileProblem(dir.resolve("none.yaml"))).contains("none.yaml: there is no such file");
         assertThat(fileProblem(dir)).contains("this is a directory");
+        assertThat(fileProblem(Path.of(""))).startsWith("\"\": this is a directory");
+        assertThat(fileProblem(dir.resolve("a\nb"))).contains("a\\nb: there is no such file");
         Path latin = Files.write(
                 dir.resolve("latin.yaml"), "model: {path: caf\u00e9}".getBytes(StandardCharsets.ISO_8859_1));
-        assertThat(fileProblem(latin)).contains("latin.yaml: not UTF-8: byte 17");
+        assertThat(fileProblem(latin)).contains("latin.yaml:1:18: not UTF-8: the byte 0xE9");
         Path big = Files.write(dir.resolve("big.yaml"), new byte[(1 << 20) + 1]);
         assertThat(fileProblem(big)).contains("larger than 1 MiB");
         Path nul = Files.write(dir.resolve("nul.yaml"), "model:\n  path: \0".getBytes(StandardCharsets.UTF_8));
