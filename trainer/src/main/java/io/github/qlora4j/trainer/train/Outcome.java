@@ -11,6 +11,8 @@ import io.github.qlora4j.trainer.report.ModelCard;
 import io.github.qlora4j.trainer.report.RunEnd;
 import io.github.qlora4j.trainer.report.RunStart;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -19,6 +21,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Properties;
 
 /** What a run tells before its first step, and what it leaves in the output directory after its last. */
 final class Outcome {
@@ -112,10 +115,16 @@ final class Outcome {
     }
 
     static Map<String, String> versions() {
+        Properties built = new Properties();
+        try (InputStream in = Outcome.class.getResourceAsStream("/io/github/qlora4j/trainer/cli/versions.properties")) {
+            built.load(in);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
         Map<String, String> versions = new LinkedHashMap<>();
-        String own = Outcome.class.getPackage().getImplementationVersion();
-        versions.put("qlora4j", own == null ? "unpackaged" : own);
-        versions.put("djl", ai.djl.engine.Engine.getEngine("PyTorch").getVersion());
+        for (String name : List.of("qlora4j", "djl", "pytorch")) {
+            versions.put(name, built.getProperty(name));
+        }
         versions.put("java", System.getProperty("java.version"));
         return versions;
     }
