@@ -25,7 +25,8 @@ final class Failures {
     int wrongUse(ParameterException problem) {
         CommandLine command = problem.getCommandLine();
         PrintWriter err = terminal.writer();
-        say(problem.getMessage());
+        // picocli begins some of its messages with the word itself
+        say(problem.getMessage().replaceFirst("^Error: ", ""));
         if (problem instanceof UnmatchedArgumentException unmatched) {
             UnmatchedArgumentException.printSuggestions(unmatched, err);
         }

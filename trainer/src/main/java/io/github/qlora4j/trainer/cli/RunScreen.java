@@ -64,6 +64,11 @@ final class RunScreen implements RunListener {
     }
 
     @Override
+    public void logged(StepMetrics metrics) {
+        reporter.logged(metrics);
+    }
+
+    @Override
     public void evaluated(EvalMetrics metrics) {
         reporter.evaluated(metrics);
     }

@@ -12,16 +12,13 @@ import me.tongfei.progressbar.ProgressBarStyle;
  * Shows a run to the person who started it.
  *
  * <p>Before the first step: effective batch, trainable parameters, steps and notes. While it goes: a progress bar on a
- * terminal; elsewhere a plain line for the first step, the last, and one every few seconds between. At the end: a table
+ * terminal; elsewhere a plain line for each step that is logged. At the end: a table
  * and the next command to try. The caller closes it; a bar that still stands is then taken away.
  */
 public final class TrainingReporter implements AutoCloseable {
-    private static final double SECONDS_BETWEEN_LINES = 5;
-
     private final Screen screen;
     private RunStart start;
     private ProgressBar bar;
-    private double secondsSinceLine = Double.POSITIVE_INFINITY;
     private double seconds;
     private long tokens;
     private long learnedTokens;
@@ -71,12 +68,16 @@ public final class TrainingReporter implements AutoCloseable {
         tokens += step.tokens();
         learnedTokens += step.learnedTokens();
         seconds += step.seconds();
-        secondsSinceLine += step.seconds();
+        if (bar != null) {
+            bar.stepTo(step.step());
+        }
+    }
+
+    /** Called after {@link #step} for the steps whose figures are to be shown. */
+    public void logged(StepMetrics step) {
         if (bar != null) {
             bar.setExtraMessage(figures(step));
-            bar.stepTo(step.step());
-        } else if (secondsSinceLine >= SECONDS_BETWEEN_LINES || step.step() == start.steps()) {
-            secondsSinceLine = 0;
+        } else {
             double left = seconds / stepsMade * (start.steps() - step.step());
             screen.line(String.format(
                     Locale.ROOT,

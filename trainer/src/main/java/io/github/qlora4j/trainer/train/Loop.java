@@ -118,11 +118,20 @@ final class Loop {
                 Rss.peakBytes());
         metrics.write(line);
         run.listener().step(line);
+        if (logIsDue(number)) {
+            run.listener().logged(line);
+        }
     }
 
     private HeldOutAnswers answers() {
         return HeldOutAnswers.of(
                 run.decoder(), run.tokenizer(), run.data().encoder(), questions, training.generationMaxNewTokens());
+    }
+
+    /** The first step is a sign of life, and the last one ends the list, however far apart the others are. */
+    private boolean logIsDue(int step) {
+        return training.loggingStrategy() != IntervalStrategy.NO
+                && (step == 1 || step == total || due(training.loggingStrategy(), training.loggingSteps(), step));
     }
 
     private boolean evaluationIsDue(int step) {

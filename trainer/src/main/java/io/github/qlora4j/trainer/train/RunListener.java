@@ -19,6 +19,9 @@ public interface RunListener {
     /** A step is done. */
     default void step(StepMetrics metrics) {}
 
+    /** The step just done is one to show, as {@code training.logging_strategy} and {@code logging_steps} say. */
+    default void logged(StepMetrics metrics) {}
+
     /** An evaluation is done. */
     default void evaluated(EvalMetrics metrics) {}
 

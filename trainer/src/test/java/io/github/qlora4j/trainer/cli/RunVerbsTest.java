@@ -230,4 +230,78 @@ class RunVerbsTest {
         assertThat(Ran.qlora("generate", "--prompt", "x").code()).isEqualTo(2);
         assertThat(Ran.qlora("train", "no.yaml").code()).isEqualTo(2);
     }
+
+    @Test
+    void whatIsWrongWithARunIsSaidInOneBreath_andLeavesNoRunBehind() throws IOException {
+        Path out = temp.resolve("wrong");
+        Path taken = Files.writeString(temp.resolve("taken"), "a file");
+        Path cut = temp.resolve("cut");
+        Files.createDirectory(cut);
+        try (var files = Files.list(Path.of(LLAMA))) {
+            for (Path file : files.filter(Files::isRegularFile).toList()) {
+                Files.copy(file, cut.resolve(file.getFileName().toString()));
+            }
+        }
+        Path weights = cut.resolve("model.safetensors");
+        byte[] whole = Files.readAllBytes(weights);
+        Files.write(weights, java.util.Arrays.copyOf(whole, whole.length - 1000));
+        Path empty = Files.writeString(temp.resolve("empty.json"), "[]");
+
+        refuses(1, "no/such/model", out, "--set", "model.path=no/such/model");
+        refuses(1, "model.safetensors", out, "--set", "model.path=" + cut);
+        refuses(1, "has no rows", out, "--set", "data.train=" + empty);
+        refuses(1, "is a file", taken);
+        refuses(1, "cannot be written", taken.resolve("below"));
+        refuses(2, "did you mean learning_rate?", out, "--set", "training.learnin_rate=1");
+        refuses(2, "mutually exclusive", out, "--resume", "--overwrite");
+        assertThat(out.resolve("metrics.jsonl")).doesNotExist();
+        assertThat(taken).hasContent("a file");
+    }
+
+    private void refuses(int code, String part, Path out, String... more) {
+        Ran ran = train(out, more);
+        assertThat(ran.code()).as(ran.err()).isEqualTo(code);
+        assertThat(ran.err())
+                .contains("error: ")
+                .contains(part)
+                .doesNotContain("\tat ")
+                .doesNotContain("error: Error")
+                .doesNotContain("internal error");
+        assertThat(ran.out()).isEmpty();
+    }
+
+    @Test
+    void aRunHoldsItsDirectory() throws IOException {
+        Path out = Files.createDirectories(temp.resolve("held"));
+        try (var channel = java.nio.channels.FileChannel.open(
+                        out.resolve(".lock"),
+                        java.nio.file.StandardOpenOption.CREATE,
+                        java.nio.file.StandardOpenOption.WRITE);
+                var lock = channel.lock()) {
+            assertThat(lock.isValid()).isTrue();
+            refuses(1, "another run is writing to", out);
+            refuses(1, "another run is writing to", out, "--resume");
+        }
+        assertThat(train(out).code()).isZero();
+    }
+
+    @Test
+    void countsHeldOutAnswersBeforeAndAfter_andKeepsTheFirstCountOverAResume() {
+        Path out = temp.resolve("answers");
+        String[] asked = {
+            "--set", "data.eval=" + rows,
+            "--set", "training.predict_with_generate=true",
+            "--set", "training.generation_max_new_tokens=4"
+        };
+        Ran ran = train(out, asked);
+        assertThat(ran.code()).as(ran.err()).isZero();
+        assertThat(ran.out())
+                .matches("held-out answers right: \\d+\\.\\d % before, \\d+\\.\\d % after \\(2 instructions\\)\n");
+        List<String> resume = new java.util.ArrayList<>(List.of(asked));
+        resume.add("--resume");
+        Ran again = train(out, resume.toArray(String[]::new));
+        assertThat(again.code()).as(again.err()).isZero();
+        assertThat(again.out()).isEqualTo(ran.out());
+        assertThat(again.err()).doesNotContain("right before training");
+    }
 }

@@ -43,10 +43,13 @@ class TrainingReporterTest {
         return new StepMetrics(step, step / 7.0, 3.0 / step, 1, 2e-4, 600, 300, 600 / seconds, seconds, 1_060_000_000);
     }
 
-    private static void run(TrainingReporter reporter, double secondsPerStep) {
+    private static void run(TrainingReporter reporter, double secondsPerStep, int logged) {
         reporter.starting(START);
         for (int i = 1; i <= 7; i++) {
             reporter.step(step(i, secondsPerStep));
+            if (i % logged == 0) {
+                reporter.logged(step(i, secondsPerStep));
+            }
         }
         reporter.evaluated(new EvalMetrics(7, 1, 0.5, 1000, 2));
     }
@@ -63,9 +66,9 @@ class TrainingReporterTest {
     }
 
     @Test
-    void withoutATerminal_slowStepsAreALineEach_withTheTimeLeft() {
+    void withoutATerminal_loggedStepsAreALineEach_withTheTimeLeft() {
         Paper paper = new Paper(0);
-        run(new TrainingReporter(paper), 6);
+        run(new TrainingReporter(paper), 6, 1);
         assertThat(paper.lines.get(3))
                 .isEqualTo("step 1/7  epoch 0.14  loss 3.0000  lr 2.00e-04  100 tokens/s  1.06 GB  0:36 left");
         assertThat(paper.lines).filteredOn(line -> line.contains("left")).hasSize(7);
@@ -73,17 +76,23 @@ class TrainingReporterTest {
     }
 
     @Test
-    void withoutATerminal_fastStepsAreThinnedOut_butForTheFirstAndTheLast() {
+    void stepsThatAreNotLogged_areCountedButNotShown() {
         Paper paper = new Paper(0);
-        run(new TrainingReporter(paper), 0.1);
-        assertThat(paper.lines).filteredOn(line -> line.contains("left")).hasSize(2);
+        TrainingReporter reporter = new TrainingReporter(paper);
+        run(reporter, 10, 3);
+        reporter.finished(new RunEnd(Path.of("runs"), 7, 1, true, null, null));
+        assertThat(paper.lines)
+                .filteredOn(line -> line.contains("left"))
+                .hasSize(2)
+                .allMatch(line -> line.startsWith("step 3/7") || line.startsWith("step 6/7"));
+        assertThat(paper.lines).contains("  tokens       4,200, 2,100 learned");
     }
 
     @Test
     void onATerminal_thereIsABar_andItGoesAway() {
         Paper paper = new Paper(120);
         TrainingReporter reporter = new TrainingReporter(paper);
-        run(reporter, 1);
+        run(reporter, 1, 1);
         reporter.close();
         assertThat(paper.lastLive).contains("train", "7/7", "loss 0.4286").hasSizeLessThan(120);
         assertThat(paper.live).isEmpty();
@@ -94,7 +103,7 @@ class TrainingReporterTest {
     void atTheEnd_theTableAndTheNextCommand() {
         Paper paper = new Paper(0);
         TrainingReporter reporter = new TrainingReporter(paper);
-        run(reporter, 1);
+        run(reporter, 1, 1);
         reporter.finished(new RunEnd(Path.of("runs", "x"), 7, 1, true, null, "qlora chat --adapter runs/x"));
         assertThat(paper.lines)
                 .contains(

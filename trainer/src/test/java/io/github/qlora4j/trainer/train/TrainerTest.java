@@ -19,6 +19,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** Whole runs on a tiny model: files, resume, cancellation, refusals. */
@@ -170,6 +171,24 @@ class TrainerTest {
         assertThat(losses(out)).isEqualTo(losses(whole));
         assertThat(out.resolve("adapter_model.safetensors"))
                 .hasSameBinaryContentAs(whole.resolve("adapter_model.safetensors"));
+    }
+
+    @ParameterizedTest
+    @CsvSource({"steps, 4, 1 4 6", "steps, 1, 1 2 3 4 5 6", "no, 1, ''", "epoch, 1, 1 5 6"})
+    void showsTheStepsThatLoggingAsksFor_andWritesThemAll(String strategy, int every, String shown) {
+        Path out = temp.resolve("run");
+        List<String> logged = new ArrayList<>();
+        train(
+                config(out, "training.logging_strategy=" + strategy, "training.logging_steps=" + every),
+                Trainer.Start.NEW,
+                new RunListener() {
+                    @Override
+                    public void logged(StepMetrics metrics) {
+                        logged.add(Long.toString(metrics.step()));
+                    }
+                });
+        assertThat(String.join(" ", logged)).isEqualTo(shown);
+        assertThat(MetricsFile.read(out.resolve("metrics.jsonl"))).hasSize(STEPS);
     }
 
     @Test
