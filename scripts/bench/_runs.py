@@ -6,6 +6,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 HOME = pathlib.Path(__file__).resolve().parents[2]
@@ -31,10 +32,32 @@ def machine():
     return f"{name}, {cores()} cores, {platform.system()} {platform.machine()}"
 
 
+class Memory:
+    """The resident memory of a process, read ten times a second (Linux)."""
+
+    def __init__(self):
+        self.samples = []
+        self.ended = threading.Event()
+
+    def follow(self, pid):
+        while not self.ended.wait(0.1):
+            try:
+                pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
+            except (OSError, IndexError):
+                return
+            self.samples.append((time.monotonic(), pages * os.sysconf("SC_PAGE_SIZE")))
+
+    def highest(self, start, end):
+        return max(size for at, size in self.samples if start <= at <= end)
+
+    def at(self, moment):
+        return min(self.samples, key=lambda sample: abs(sample[0] - moment))[1]
+
+
 class Child:
     """A command that ended: what it printed, when each line of stderr came, and the most memory it had."""
 
-    def __init__(self, command, environment=None):
+    def __init__(self, command, environment=None, watch=None):
         threads = os.environ.get("BENCH_THREADS", str(cores()))
         environment = os.environ | dict(OMP_NUM_THREADS=threads) | (environment or {})
         WORK.mkdir(parents=True, exist_ok=True)
@@ -43,9 +66,15 @@ class Child:
         with open(printed, "wb") as out:
             process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=subprocess.PIPE,
                                        stdin=subprocess.DEVNULL, env=environment)
+            follower = threading.Thread(target=watch.follow, args=[process.pid]) if watch else None
+            if follower:
+                follower.start()
             for line in process.stderr:
                 self.lines.append((time.monotonic(), line.decode(errors="replace").rstrip()))
             _, status, usage = os.wait4(process.pid, 0)
+            if follower:
+                watch.ended.set()
+                follower.join()
             process.returncode = os.waitstatus_to_exitcode(status)
             process.stderr.close()
         self.stdout = printed.read_text(errors="replace")
@@ -55,14 +84,12 @@ class Child:
             tail = "\n  ".join([text for _, text in self.lines[-15:]])
             sys.exit(f"{' '.join(map(str, command))}\n  ended with {process.returncode}:\n  {tail}")
 
-    def seconds_between(self, begins, ends):
-        """From the first line of stderr that begins so to the next that begins so."""
-        start = next((at for at, text in self.lines if text.startswith(begins)), None)
-        end = next((at for at, text in self.lines if text.startswith(ends) and start is not None and at >= start), None)
-        if end is None:
-            sys.exit(f"no line that begins with {begins!r}, then {ends!r} in:\n  "
-                     + "\n  ".join(text for _, text in self.lines))
-        return end - start
+    def moment(self, begins):
+        """When the first line of stderr came that begins so."""
+        for at, text in self.lines:
+            if text.startswith(begins):
+                return at
+        sys.exit(f"no line that begins with {begins!r} in:\n  " + "\n  ".join(text for _, text in self.lines))
 
 
 class Training:
@@ -72,7 +99,10 @@ class Training:
         self.child = child
         self.steps = metrics
         self.peak = child.peak
-        self.load = child.seconds_between("loading", "effective batch")
+        self.loading = child.moment("loading")
+        self.ready = child.moment("effective batch")
+        self.ended = child.lines[-1][0]
+        self.load = self.ready - self.loading
 
     def rate(self):
         """Tokens a second, the median of the steps after the first two."""
@@ -87,9 +117,8 @@ def build():
     return subprocess.run([QLORA, "--class-path"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
-def train(model, rows, steps, environment=None, lora=None, data=None, training=None):
-    """Trains r 8 on all linear layers of an NF4 base, unless something else is said."""
-    out = WORK / "run"
+def configure(model, rows, steps, lora=None, data=None, training=None):
+    """Writes a run's YAML: r 8 on all linear layers of an NF4 base, unless something else is said."""
     config = dict(
         model=dict(path=str(model)),
         quantization=dict(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
@@ -97,15 +126,27 @@ def train(model, rows, steps, environment=None, lora=None, data=None, training=N
         lora=dict(r=8, lora_alpha=16, target_modules="all-linear") | (lora or {}),
         data=dict(train=str(rows), format="tokenized", max_length=512, shuffle=False,
                   cache_dir=str(WORK / "cache")) | (data or {}),
-        training=dict(output_dir=str(out), max_steps=steps, per_device_train_batch_size=2,
+        training=dict(output_dir=str(WORK / "run"), max_steps=steps, per_device_train_batch_size=2,
                       gradient_accumulation_steps=1, num_train_epochs=1000, save_strategy="no", optim="adamw_torch",
                       learning_rate=2e-4, lr_scheduler_type="constant", max_grad_norm=0) | (training or {}))
     WORK.mkdir(parents=True, exist_ok=True)
     file = WORK / "run.yaml"
     file.write_text(json.dumps(config, indent=2))  # JSON is YAML
-    child = Child([QLORA, "train", file, "--overwrite"], environment)
-    with open(out / "metrics.jsonl", encoding="utf-8") as lines:
+    return file
+
+
+def train(model, rows, steps, watch=None, **sections):
+    """Trains as configure says."""
+    child = Child([QLORA, "train", configure(model, rows, steps, **sections), "--overwrite"], watch=watch)
+    with open(WORK / "run/metrics.jsonl", encoding="utf-8") as lines:
         return Training(child, [json.loads(line) for line in lines])
+
+
+def java(source, *arguments):
+    """Runs a Java source file beside this one on qlora4j's class path, in the environment that scripts/qlora gives."""
+    return Child(["java", "-XX:+UseSerialGC", "-Xss4m", "-cp", build(), HOME / "scripts/bench" / source, *arguments],
+                 dict(MALLOC_ARENA_MAX="2", GOMP_SPINCOUNT="1000", ONEDNN_PRIMITIVE_CACHE_CAPACITY="128",
+                      LRU_CACHE_CAPACITY="128", OPT_OUT_TRACKING="true", RUST_FLAVOR="cpu"))
 
 
 def say(text):
