@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -13,6 +14,8 @@ HOME = pathlib.Path(__file__).resolve().parents[2]
 WORK = pathlib.Path(os.environ.get("BENCH_DIR", HOME / "scripts/bench/target"))
 QLORA = str(HOME / "scripts/qlora")
 WARM_UP = 2  # steps at the start that are not counted
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a child is ended too
 
 
 def cores():
@@ -38,6 +41,9 @@ class Memory:
     def __init__(self):
         self.samples = []
         self.ended = threading.Event()
+
+    def start(self, pid):
+        threading.Thread(target=self.follow, args=[pid], daemon=True).start()
 
     def follow(self, pid):
         while not self.ended.wait(0.1):
@@ -66,23 +72,30 @@ class Child:
         with open(printed, "wb") as out:
             process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=subprocess.PIPE,
                                        stdin=subprocess.DEVNULL, env=environment)
-            follower = threading.Thread(target=watch.follow, args=[process.pid]) if watch else None
-            if follower:
-                follower.start()
-            for line in process.stderr:
-                self.lines.append((time.monotonic(), line.decode(errors="replace").rstrip()))
-            _, status, usage = os.wait4(process.pid, 0)
-            if follower:
-                watch.ended.set()
-                follower.join()
-            process.returncode = os.waitstatus_to_exitcode(status)
-            process.stderr.close()
+            try:
+                usage = self.follow(process, watch)
+            except BaseException:
+                process.kill()
+                raise
         self.stdout = printed.read_text(errors="replace")
         scale = 1 if sys.platform == "darwin" else 1024
         self.peak = usage.ru_maxrss * scale
         if process.returncode != 0:
             tail = "\n  ".join([text for _, text in self.lines[-15:]])
             sys.exit(f"{' '.join(map(str, command))}\n  ended with {process.returncode}:\n  {tail}")
+
+    def follow(self, process, watch):
+        """Reads its lines until it ends; returns what it used."""
+        if watch:
+            watch.start(process.pid)
+        for line in process.stderr:
+            self.lines.append((time.monotonic(), line.decode(errors="replace").rstrip()))
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stderr.close()
+        if watch:
+            watch.ended.set()
+        return usage
 
     def moment(self, begins):
         """When the first line of stderr came that begins so."""
