@@ -158,8 +158,7 @@ def train(model, rows, steps, watch=None, **sections):
 def java(source, *arguments):
     """Runs a Java source file beside this one on qlora4j's class path, in the environment that scripts/qlora gives."""
     return Child(["java", "-XX:+UseSerialGC", "-Xss4m", "-cp", build(), HOME / "scripts/bench" / source, *arguments],
-                 dict(MALLOC_ARENA_MAX="2", GOMP_SPINCOUNT="1000", ONEDNN_PRIMITIVE_CACHE_CAPACITY="128",
-                      LRU_CACHE_CAPACITY="128", OPT_OUT_TRACKING="true", RUST_FLAVOR="cpu"))
+                 dict(MALLOC_ARENA_MAX="1", OPT_OUT_TRACKING="true", RUST_FLAVOR="cpu"))
 
 
 def say(text):

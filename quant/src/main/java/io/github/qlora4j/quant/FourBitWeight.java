@@ -7,6 +7,7 @@ import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.quant.torch.TorchScript;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.Optional;
 
 /**
  * A matrix in four bits an element, dequantized before each use.
@@ -179,6 +180,19 @@ public final class FourBitWeight implements LinearWeight {
                     Torch.bytes(target, at * compute.bytes(), count * compute.bytes()));
         }
         return target;
+    }
+
+    @Override
+    public Optional<FewRowsProduct> fewRows(Dtype compute) {
+        if (!(kernel instanceof BitsAndBytesKernel) || !FourBitProduct.fits(config, rows, cols, compute)) {
+            return Optional.empty();
+        }
+        try (Scratch scratch = new Scratch()) {
+            NDArray absmax = config.doubleQuant() ? expand(scratch) : state.absmax();
+            ByteBuffer scales = scales(absmax, 0, rows * cols, config);
+            return Optional.of(FourBitProduct.of(
+                    config, rows, cols, Torch.bytes(state.packed(), 0, rows * cols / 2), Blocks.floats(scales)));
+        }
     }
 
     /** absmax in float32, in scratch that the next call overwrites. */

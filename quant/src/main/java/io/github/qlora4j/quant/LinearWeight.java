@@ -2,6 +2,7 @@ package io.github.qlora4j.quant;
 
 import ai.djl.ndarray.NDArray;
 import io.github.qlora4j.quant.torch.Dtype;
+import java.util.Optional;
 
 /**
  * A frozen matrix {@code [out, in]} of a linear layer, in whatever form it is kept: one class a scheme.
@@ -29,6 +30,15 @@ public interface LinearWeight extends AutoCloseable {
      * @return owned by this weight or by {@code scratch}; the caller does not close it
      */
     NDArray dense(Dtype compute, Scratch scratch);
+
+    /**
+     * A product of few rows that needs no {@link #dense} matrix, where the scheme has one for this dtype on this machine.
+     *
+     * @return owned by the caller
+     */
+    default Optional<FewRowsProduct> fewRows(Dtype compute) {
+        return Optional.empty();
+    }
 
     @Override
     void close();

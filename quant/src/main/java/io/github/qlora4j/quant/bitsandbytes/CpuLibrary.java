@@ -24,6 +24,10 @@ public final class CpuLibrary {
         bound = library;
     }
 
+    static NativeLibrary bound() {
+        return bound;
+    }
+
     /** Whether the CPU has AVX-512F; false as well in a library that was built without it. */
     public static boolean hasAvx512() {
         return flag("has_avx512f_cpu");

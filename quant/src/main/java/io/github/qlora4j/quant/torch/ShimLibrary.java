@@ -11,7 +11,7 @@ import com.sun.jna.ptr.PointerByReference;
 import java.nio.file.Path;
 
 /**
- * The one call of libtorch's C shim that nothing in DJL's JNI layer can stand in for: a tensor over foreign memory.
+ * The call of libtorch's C shim that nothing in DJL's JNI layer can stand in for: a tensor over foreign memory.
  *
  * <p>Source: {@code torch/csrc/inductor/aoti_torch/c/shim.h} of PyTorch 2.7.1. A DJL handle is an {@code at::Tensor*},
  * and so is the shim's {@code AtenTensorHandle}.
@@ -28,8 +28,12 @@ final class ShimLibrary {
     }
 
     static ShimLibrary open() {
+        return new ShimLibrary(library());
+    }
+
+    static NativeLibrary library() {
         Path file = Path.of(LibUtils.getLibtorchPath()).resolve(System.mapLibraryName("torch_cpu"));
-        return new ShimLibrary(NativeLibrary.getInstance(file.toString()));
+        return NativeLibrary.getInstance(file.toString());
     }
 
     NDArray wrap(PtNDManager manager, Pointer data, Dtype dtype, long[] shape) {

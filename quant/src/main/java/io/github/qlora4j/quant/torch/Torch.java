@@ -76,7 +76,7 @@ public final class Torch {
             case INT8 -> Dtype.INT8;
             case INT64 -> Dtype.INT64;
             case BOOLEAN -> Dtype.BOOL;
-            default -> Dtype.ofCode((int) operators().integer("dtype", tensor));
+            default -> Dtype.ofCode(TensorShim.dtype((PtNDArray) tensor));
         };
     }
 
@@ -99,7 +99,7 @@ public final class Torch {
         if (tensor.getShape().size() == 0) {
             return 0;
         }
-        return com.sun.jna.Pointer.nativeValue(Native.getDirectBufferPointer(window(tensor, 0, 1)));
+        return TensorShim.address((PtNDArray) tensor);
     }
 
     /**

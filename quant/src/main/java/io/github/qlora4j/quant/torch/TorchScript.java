@@ -14,7 +14,6 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -33,7 +32,7 @@ import java.util.Map;
  * NDArray y = ops.tensor(manager, "silu_product", gate, up);
  * }</pre>
  *
- * <p>Arguments are {@code NDArray}, {@code List<NDArray>}, {@code Map<String, NDArray>}, {@code long} or {@code int}, {@code double} or {@code
+ * <p>Arguments are {@code NDArray}, {@code List<NDArray>}, {@code Map<String, NDArray>}, {@link TensorMap}, {@code long} or {@code int}, {@code double} or {@code
  * float}, {@code boolean}, {@code long[]} and {@code String}. Results belong to the manager given. Errors of an
  * operator are {@code ai.djl.engine.EngineException}s. A loaded script is shared by all threads and lives as long as
  * the JVM.
@@ -130,9 +129,9 @@ public final class TorchScript {
             }
             return ModuleMethods.run(module, function, values);
         } finally {
-            for (IValue value : values) {
-                if (value != null) {
-                    value.close();
+            for (int i = 0; i < values.length; i++) {
+                if (values[i] != null && !(arguments[i] instanceof TensorMap)) {
+                    values[i].close();
                 }
             }
         }
@@ -143,10 +142,10 @@ public final class TorchScript {
             return IValue.from((PtNDArray) array);
         } else if (argument instanceof List<?> list) {
             return IValue.listFrom(list.stream().map(PtNDArray.class::cast).toArray(PtNDArray[]::new));
+        } else if (argument instanceof TensorMap map) {
+            return map.value();
         } else if (argument instanceof Map<?, ?> map) {
-            Map<String, PtNDArray> tensors = new LinkedHashMap<>();
-            map.forEach((key, tensor) -> tensors.put((String) key, (PtNDArray) tensor));
-            return IValue.stringMapFrom(tensors);
+            return TensorMap.value(map);
         } else if (argument instanceof Long || argument instanceof Integer) {
             return IValue.from(((Number) argument).longValue());
         } else if (argument instanceof Double || argument instanceof Float) {

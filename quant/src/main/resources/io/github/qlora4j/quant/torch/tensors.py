@@ -15,8 +15,5 @@ def copy(x: Tensor) -> Tensor:
 def assign(target: Tensor, source: Tensor) -> Tensor:
   return torch.copy_(torch.detach(target), torch.detach(source))
 
-def dtype(x: Tensor) -> int:
-  return ops.prim.dtype(x)
-
 def window(x: Tensor, start: int, length: int) -> Tensor:
   return torch.narrow(torch.view(torch.detach(x), [-1]), 0, start, length)

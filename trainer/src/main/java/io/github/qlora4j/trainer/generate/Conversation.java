@@ -32,7 +32,7 @@ public final class Conversation implements AutoCloseable {
         this.model = model;
         this.sampling = sampling;
         this.maxNewTokens = maxNewTokens;
-        this.cache = model.decoder().newCache();
+        this.cache = model.newCache();
     }
 
     /** Answers the next question; turns before it are part of the prompt. */

@@ -4,7 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Torch;
-import io.github.qlora4j.trainer.model.Decoder;
+import io.github.qlora4j.trainer.model.CachedDecoder;
 import io.github.qlora4j.trainer.model.KvCache;
 import java.util.Arrays;
 import java.util.Set;
@@ -13,10 +13,10 @@ import java.util.function.IntPredicate;
 /** Continues a row of tokens, one at a time, with a cache. It borrows the decoder; for one thread at a time. */
 public final class Generator {
 
-    private final Decoder decoder;
+    private final CachedDecoder decoder;
 
     /** A generator on a decoder. */
-    public Generator(Decoder decoder) {
+    public Generator(CachedDecoder decoder) {
         this.decoder = decoder;
     }
 
@@ -63,7 +63,7 @@ public final class Generator {
         if (prompt.length == 0) {
             throw new QloraException("the prompt has no token: there is nothing to continue");
         }
-        int vocabulary = decoder.base().config().vocabSize();
+        int vocabulary = decoder.decoder().base().config().vocabSize();
         for (int id : prompt) {
             if (id < 0 || id >= vocabulary) {
                 throw new QloraException(

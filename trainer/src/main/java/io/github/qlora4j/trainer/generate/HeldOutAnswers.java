@@ -2,7 +2,9 @@ package io.github.qlora4j.trainer.generate;
 
 import io.github.qlora4j.trainer.data.Row;
 import io.github.qlora4j.trainer.data.RowEncoder;
+import io.github.qlora4j.trainer.model.CachedDecoder;
 import io.github.qlora4j.trainer.model.Decoder;
+import io.github.qlora4j.trainer.report.Rss;
 import io.github.qlora4j.trainer.tokenizer.Tokenizer;
 import java.util.List;
 
@@ -17,13 +19,16 @@ public record HeldOutAnswers(int right, int asked) {
     /** Asks all of them, each by itself. */
     public static HeldOutAnswers of(
             Decoder decoder, Tokenizer tokenizer, RowEncoder encoder, List<Row.Instruction> rows, int maxNewTokens) {
-        Generator generator = new Generator(decoder);
         int right = 0;
-        for (Row.Instruction row : rows) {
-            Generator.Output output = generator.generate(
-                    encoder.prompt(row), maxNewTokens, Sampling.GREEDY, tokenizer.stopIds(), token -> true);
-            if (tokenizer.decode(output.outputIds(), true).equals(row.output())) {
-                right++;
+        try (CachedDecoder cached = new CachedDecoder(decoder)) {
+            cached.keepWeights(Rss.freeBytes() / 4);
+            Generator generator = new Generator(cached);
+            for (Row.Instruction row : rows) {
+                Generator.Output output = generator.generate(
+                        encoder.prompt(row), maxNewTokens, Sampling.GREEDY, tokenizer.stopIds(), token -> true);
+                if (tokenizer.decode(output.outputIds(), true).equals(row.output())) {
+                    right++;
+                }
             }
         }
         return new HeldOutAnswers(right, rows.size());

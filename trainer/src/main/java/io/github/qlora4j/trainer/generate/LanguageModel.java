@@ -16,6 +16,7 @@ import io.github.qlora4j.trainer.data.RowEncoder;
 import io.github.qlora4j.trainer.data.Template;
 import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.BaseOptions;
+import io.github.qlora4j.trainer.model.CachedDecoder;
 import io.github.qlora4j.trainer.model.Decoder;
 import io.github.qlora4j.trainer.model.KvCache;
 import io.github.qlora4j.trainer.model.Modules;
@@ -54,6 +55,7 @@ public final class LanguageModel implements AutoCloseable {
     private final Deque<AutoCloseable> opened = new ArrayDeque<>();
     private final Optional<RunConfig> run;
     private final Decoder decoder;
+    private final CachedDecoder cached;
     private final Generator generator;
     private final Optional<Tokenizer> tokenizer;
     private final Optional<RowEncoder> encoder;
@@ -79,10 +81,8 @@ public final class LanguageModel implements AutoCloseable {
                             ? adapter(origin.get(), base)
                             : new Trained(base.config().numHiddenLayers()));
             decoder = keep(new Decoder(base, trained));
-            if (decoder.heldBytes() < Rss.freeBytes() / 2) {
-                decoder.holdWeights();
-            }
-            generator = new Generator(decoder);
+            cached = keep(new CachedDecoder(decoder));
+            generator = new Generator(cached);
         } catch (RuntimeException | Error e) {
             close();
             throw e;
@@ -209,10 +209,15 @@ public final class LanguageModel implements AutoCloseable {
     public Reply generate(Prompt prompt, Sampling sampling, int maxNewTokens, Consumer<String> listener) {
         int[] ids = encode(prompt);
         synchronized (decoder) {
-            try (KvCache cache = decoder.newCache()) {
+            try (KvCache cache = newCache()) {
                 return generate(cache, ids, ids, sampling, maxNewTokens, listener);
             }
         }
+    }
+
+    /** An empty cache for one row; the caller closes it. */
+    KvCache newCache() {
+        return cached.newCache();
     }
 
     /** Goes on from a cache by the tokens {@code fresh}, the last of {@code all}. */
@@ -230,6 +235,8 @@ public final class LanguageModel implements AutoCloseable {
             }
         };
         synchronized (decoder) {
+            // score and eval never come here, and need no second form of the weights
+            cached.keepWeights(Rss.freeBytes() / 2);
             Generator.Output output = generator.generate(cache, fresh, all, maxNewTokens, sampling, stopIds, id -> {
                 // a stop token is no text, even where it is not marked as special
                 if (!stopIds.contains(id)) {

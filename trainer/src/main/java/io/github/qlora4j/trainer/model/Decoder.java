@@ -3,8 +3,6 @@ package io.github.qlora4j.trainer.model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
-import io.github.qlora4j.quant.DenseWeight;
-import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.Scratch;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.quant.torch.TorchScript;
@@ -14,7 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * Runs a base with what is trained on it: a block at a time, forward and backward, or a token at a time with a cache.
+ * Runs a base with what is trained on it: a block at a time, forward and backward.
  *
  * <p>4-bit weights of one block at a time stand worked out in scratch. Tensors that a method makes belong to the manager
  * given. For one thread at a time. Closing it frees the scratch, neither the base nor what is trained.
@@ -31,8 +29,6 @@ public final class Decoder implements AutoCloseable {
     private final TorchScript script;
     private final Rope rope;
     private final Map<String, Scratch> scratch = new HashMap<>();
-    private final Map<Integer, Map<String, NDArray>> held = new HashMap<>();
-    private boolean holding;
     private final long[] shape;
     private final double scale;
 
@@ -64,6 +60,24 @@ public final class Decoder implements AutoCloseable {
      * @param angles the tokens' angles
      */
     public record Rows(long[] layout, NDArray padded, NDArray places, Rope.Angles angles) {}
+
+    TorchScript script() {
+        return script;
+    }
+
+    Rope rope() {
+        return rope;
+    }
+
+    /** Heads, key heads, and the width of a head. */
+    long[] shape() {
+        return shape;
+    }
+
+    /** What scores are multiplied by. */
+    double scale() {
+        return scale;
+    }
 
     /** The frozen base. */
     public BaseModel base() {
@@ -223,94 +237,35 @@ public final class Decoder implements AutoCloseable {
         }
     }
 
-    /**
-     * New tokens of one row after those in the cache, which grows by them.
-     *
-     * @return the logits of the last token, float32 {@code [vocab_size]}
-     */
-    public NDArray next(NDManager manager, int[] inputIds, KvCache cache) {
-        try (NDManager pass = manager.newSubManager()) {
-            cache.reserve(inputIds.length);
-            Rope.Angles angles = rope.from(pass, cache.length(), inputIds.length, base.stream());
-            NDArray x = embed(pass, inputIds);
-            for (int layer = 0; layer < base.layers().size(); layer++) {
-                NDArray y = script.tensor(
-                        pass,
-                        "block_cached",
-                        x,
-                        frozen(layer),
-                        trained.layer(layer),
-                        angles.cos(),
-                        angles.sin(),
-                        cache.keys(layer),
-                        cache.values(layer),
-                        cache.length(),
-                        shape,
-                        window(layer),
-                        base.config().rmsNormEps(),
-                        scale);
-                x.close();
-                x = y;
-            }
-            cache.grow(inputIds.length);
-            return script.tensor(
-                    manager, "last_logits", x, base.norm(), base.config().rmsNormEps(), headWeight());
-        }
-    }
-
-    /**
-     * Keeps weights worked out from now on, for generation: a token then costs no dequantization, and all blocks' weights
-     * stand in memory in the compute dtype ({@link #heldBytes}).
-     */
-    public void holdWeights() {
-        holding = true;
-    }
-
-    /** Bytes that {@link #holdWeights} takes. */
-    public long heldBytes() {
-        long bytes = 0;
-        for (BaseModel.Layer layer : base.layers()) {
-            for (LinearWeight weight : layer.linears().values()) {
-                if (!(weight instanceof DenseWeight)) {
-                    bytes += weight.rows()
-                            * weight.cols()
-                            * base.computeOf(weight).bytes();
-                }
-            }
-        }
-        return bytes;
-    }
-
-    /** An empty cache for one row; the caller closes it. */
-    public KvCache newCache() {
-        return new KvCache(base.config(), base.stream());
-    }
-
-    private NDArray headWeight() {
+    NDArray headWeight() {
         return trained.head().orElse(base.head());
     }
 
-    private long window(int layer) {
+    long window(int layer) {
         return base.config().slidingWindows().get(layer);
     }
 
-    /** The frozen tensors of a block, its 4-bit weights worked out in scratch. */
+    /** The frozen tensors of a block, its 4-bit weights worked out in scratch that all blocks share. */
     private Map<String, NDArray> frozen(int layer) {
-        return holding ? held.computeIfAbsent(layer, l -> workedOut(l, l + ".")) : workedOut(layer, "");
+        return frozen(layer, scratch);
     }
 
-    /** A buffer of another prefix is another buffer. */
-    private Map<String, NDArray> workedOut(int layer, String prefix) {
-        BaseModel.Layer weights = base.layers().get(layer);
-        Map<String, NDArray> tensors = new LinkedHashMap<>(weights.tensors());
-        for (Map.Entry<String, LinearWeight> linear : weights.linears().entrySet()) {
-            tensors.put(
-                    linear.getKey() + ".weight",
-                    linear.getValue()
-                            .dense(
-                                    base.computeOf(linear.getValue()),
-                                    scratch.computeIfAbsent(prefix + linear.getKey(), k -> new Scratch())));
-        }
+    /** The frozen tensors of a block, its 4-bit weights worked out in scratch that the caller closes. */
+    Map<String, NDArray> frozen(int layer, Map<String, Scratch> scratch) {
+        Map<String, NDArray> tensors = besideLinears(layer);
+        base.layers()
+                .get(layer)
+                .linears()
+                .forEach((name, weight) -> tensors.put(
+                        name + ".weight",
+                        weight.dense(base.computeOf(weight), scratch.computeIfAbsent(name, k -> new Scratch()))));
+        return tensors;
+    }
+
+    /** What a block has beside the weights of its linear layers. */
+    Map<String, NDArray> besideLinears(int layer) {
+        Map<String, NDArray> tensors =
+                new LinkedHashMap<>(base.layers().get(layer).tensors());
         tensors.putAll(trained.scalings(layer));
         return tensors;
     }
@@ -324,6 +279,5 @@ public final class Decoder implements AutoCloseable {
     public void close() {
         scratch.values().forEach(Scratch::close);
         scratch.clear();
-        held.clear();
     }
 }

@@ -78,6 +78,11 @@ public enum Family {
         return linears;
     }
 
+    /** The linear layer that ends the attention half; those before it in {@link #linears} begin that half. */
+    String attentionLast() {
+        return ATTENTION + "o_proj";
+    }
+
     /** The norms of one block, each a weight {@code [hidden_size]}. */
     public List<String> norms() {
         return List.of("input_layernorm", "post_attention_layernorm");

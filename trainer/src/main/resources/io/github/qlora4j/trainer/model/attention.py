@@ -153,9 +153,9 @@ def attention_cached(q: Tensor, k: Tensor, v: Tensor, cache_k: Tensor, cache_v: 
     keys, values = torch.slice(cache_k, 1, first, past + e), torch.slice(cache_v, 1, first, past + e)
     some = torch.slice(queries, 2, i, e)
     if n == 1:
-      # the number of keys is another one at each token: a batched product would be compiled for each
-      o = (torch._scaled_dot_product_flash_attention_for_cpu(torch.unsqueeze(torch.squeeze(some, 2), 0),
-          torch.unsqueeze(keys, 0), torch.unsqueeze(values, 0), scale=scale))[0]
+      # in float32: the number of keys is another one at each token, and oneDNN would compile a product for each
+      sums = torch.matmul(torch.to(torch.squeeze(some, 2), 6), torch.transpose(torch.to(keys, 6), 1, 2))
+      o = torch.matmul(torch.softmax(torch.mul(sums, scale), -1), torch.to(values, 6))
     else:
       o = torch.bmm(probabilities(some, keys, past + i, past + e, first, window, scale), values)
     torch.copy_(torch.slice(out, 0, i, e), torch.reshape(torch.permute(torch.view(o, [kv, heads // kv, e - i, d]), [2, 0, 1, 3]), [e - i, heads, d]))

@@ -81,3 +81,30 @@ def block_cached(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], cos: Ten
   h = torch.add(x, linear(o, w, t, attention_last(), 0., 0))
   m = mix(side_by_side(norm(h, w, mlp_norm(), eps), w, t, mlp_inputs(), 0., 0))
   return torch.add(h, linear(m, w, t, mlp_last(), 0., 0))
+
+# The same in pieces, for products with the weights that are made elsewhere in between.
+
+def attention_start(x: Tensor, w: Dict[str, Tensor], eps: float) -> Tensor:
+  return norm(x, w, attention_norm(), eps)
+
+def parts_of(products: List[Tensor], n: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], names: List[str]) -> List[Tensor]:
+  parts = annotate(List[Tensor], [])
+  for i in range(len(names)):
+    parts = torch.append(parts, linear_of(products[i], n, w, t, names[i]))
+  return parts
+
+def attention_between(products: List[Tensor], n: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], cos: Tensor,
+                      sin: Tensor, cache_k: Tensor, cache_v: Tensor, past: int, shape: List[int], window: int,
+                      scale: float) -> Tensor:
+  q, k, v = heads(parts_of(products, n, w, t, attention_inputs()), cos, sin, shape)
+  return attention_cached(q, k, v, cache_k, cache_v, past, window, scale)
+
+def mlp_start(product: Tensor, o: Tensor, x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], eps: float) -> List[Tensor]:
+  h = torch.add(x, linear_of(product, o, w, t, attention_last()))
+  return [h, norm(h, w, mlp_norm(), eps)]
+
+def mlp_between(products: List[Tensor], n: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor]) -> Tensor:
+  return mix(parts_of(products, n, w, t, mlp_inputs()))
+
+def mlp_end(product: Tensor, m: Tensor, h: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor]) -> Tensor:
+  return torch.add(h, linear_of(product, m, w, t, mlp_last()))

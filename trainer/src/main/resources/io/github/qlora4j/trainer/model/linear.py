@@ -21,14 +21,8 @@ def bias_of(w: Dict[str, Tensor], t: Dict[str, Tensor], name: str) -> List[Tenso
     found = [w[key]]
   return found
 
-# The adapter's part is added in place: y is nobody else's.
-def linear(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: float, seed: int) -> Tensor:
-  weight = w[name + ".weight"]
-  bias = annotate(Optional[Tensor], None)
-  found = bias_of(w, t, name)
-  if len(found) > 0:
-    bias = torch.to(found[0], weight)
-  y = torch.to(torch.linear(torch.to(x, weight), weight, bias), x)
+# Adds the adapter's part to y, which nobody else has.
+def adapted(y: Tensor, x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: float, seed: int) -> Tensor:
   if name + ".lora_A.weight" in t:
     a = t[name + ".lora_A.weight"]
     b = t[name + ".lora_B.weight"]
@@ -38,6 +32,21 @@ def linear(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: 
     else:
       torch.add_(y, torch.to(torch.matmul(u, torch.t(b)), y))
   return y
+
+def linear(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: float, seed: int) -> Tensor:
+  weight = w[name + ".weight"]
+  bias = annotate(Optional[Tensor], None)
+  found = bias_of(w, t, name)
+  if len(found) > 0:
+    bias = torch.to(found[0], weight)
+  return adapted(torch.to(torch.linear(torch.to(x, weight), weight, bias), x), x, w, t, name, p, seed)
+
+# The layer's result from its product with the weight, which was made elsewhere and is nobody else's.
+def linear_of(product: Tensor, x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str) -> Tensor:
+  found = bias_of(w, t, name)
+  if len(found) > 0:
+    torch.add_(product, torch.to(found[0], product))
+  return adapted(torch.to(product, x), x, w, t, name, 0., 0)
 
 # The gradient with respect to x (empty where it is not wanted), and into `grads` those of what is trained, from the
 # gradient gy of the result.

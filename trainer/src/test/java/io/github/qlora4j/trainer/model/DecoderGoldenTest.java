@@ -131,13 +131,14 @@ class DecoderGoldenTest {
         try (BaseModel base = BaseModel.load(Golden.model(name), BaseOptions.unquantized(Dtype.FLOAT32));
                 Trained none = new Trained(base.config().numHiddenLayers());
                 Decoder decoder = new Decoder(base, none);
-                KvCache cache = decoder.newCache();
+                CachedDecoder cached = new CachedDecoder(decoder);
+                KvCache cache = cached.newCache();
                 NDManager manager = Torch.newManager()) {
             int[] tokens = Golden.ints(golden, "input_ids");
             int[] expected = Golden.ints(golden, "output_ids");
             int[] found = new int[expected.length];
             for (int i = 0; i < found.length; i++) {
-                try (NDArray logits = decoder.next(manager, tokens, cache)) {
+                try (NDArray logits = cached.next(manager, tokens, cache)) {
                     float[] scores = Torch.toFloats(logits);
                     for (int v = 0; v < scores.length; v++) {
                         if (scores[v] > scores[found[i]]) {
