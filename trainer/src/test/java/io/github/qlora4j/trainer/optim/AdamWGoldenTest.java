@@ -42,9 +42,8 @@ class AdamWGoldenTest {
         JsonObject golden = Golden.read(file);
         JsonArray updates = golden.getAsJsonArray("updates");
         OptimizerConfig usual = OptimizerConfig.of(name).withPages(directory, 1 << 20);
-        OptimizerConfig config = file.endsWith("_other")
-                ? usual.withBetas(0.8, 0.95).withEps(1e-5)
-                : usual.withWeightDecay(0.01);
+        OptimizerConfig config =
+                file.endsWith("_other") ? usual.withBetas(0.8, 0.95).withEps(1e-5) : usual.withWeightDecay(0.01);
         try (NDManager manager = Torch.newManager();
                 Optimizer optimizer = Optimizer.create(config, Golden.parameters(manager, dtype))) {
             for (int k = 0; k < Golden.UPDATES; k++) {
