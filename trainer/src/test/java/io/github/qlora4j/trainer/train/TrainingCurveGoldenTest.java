@@ -98,7 +98,7 @@ class TrainingCurveGoldenTest {
         }
         // bfloat16 rounds elsewhere where sums are taken in another order; peft's own run with another attention kernel
         // comes out eager_attention_apart from itself. Twice that for a base that is bfloat16 throughout; on NF4 2e-3,
-        // which is more than once that, and a fifth of what a learning rate off by 2 % does.
+        // which lies between once and four times that.
         for (String name : runs("bf16")) {
             cases.add(Arguments.of(name, BaseOptions.unquantized(Dtype.BFLOAT16), 2 * apart(name)));
         }
