@@ -51,20 +51,23 @@ def read_jsonl(file):
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def make_model(name, family, keys, seed, dtype="bfloat16", shard="5GB"):
-    """Random weights wide enough that logits differ; norms and biases off their defaults."""
+def make_model(name, family, keys, seed, dtype="bfloat16", shard="5GB", under=MODELS):
+    """Random weights wide enough that logits differ; norms and biases off their defaults.
+
+    Tied embeddings are small: as the head they would favour the very token that was read, and greedy text repeat it.
+    """
     torch.manual_seed(seed)
     config = AutoConfig.for_model(family, **keys)
     model = AutoModelForCausalLM.from_config(config).float()
     with torch.no_grad():
         for key, w in model.named_parameters():
             if w.dim() >= 2:
-                w.normal_(0, 1.0 if "embed" in key else 1.2 / w.shape[-1] ** 0.5)
+                w.normal_(0, (0.2 if config.tie_word_embeddings else 1.0) if "embed" in key else 1.2 / w.shape[-1] ** 0.5)
             elif key.endswith("bias"):
                 w.normal_(0, 0.1)
             else:
                 w.copy_(1 + 0.1 * torch.randn_like(w))
-    out = fresh(MODELS / name)
+    out = fresh(under / name)
     model.to(getattr(torch, dtype)).save_pretrained(out, max_shard_size=shard)
     (out / "generation_config.json").unlink(missing_ok=True)
     return out
@@ -101,11 +104,39 @@ def logprobs(model, ids):
 
 
 def score(file, make, rows):
-    """Scores each row by a model that make() has just loaded: dynamic rope remembers the longest row it has seen."""
+    """Scores each row by a model that make() has just loaded, and writes the scores."""
+    out = scores(make, rows)
+    write_jsonl(file, out)
+    return out
+
+
+def scores(make, rows):
+    """Dynamic rope remembers the longest row it has seen, so each row gets a model of its own there."""
     model, out = None, []
     for ids in rows:
         if model is None or getattr(model.config, "rope_parameters", {}).get("rope_type") == "dynamic":
             model = plain_4bit(make())
         out.append(dict(input_ids=ids, logprobs=[round(v, 8) for v in logprobs(model, ids)]))
-    write_jsonl(file, out)
     return out
+
+
+def apart_from_itself(make, rows, found):
+    """How far transformers comes out from itself where it sums in another order, the measure for tolerances.
+
+    Once with its other attention kernel (eager, not sdpa), once with all rows in one padded batch.
+    """
+    eager = plain_4bit(make())
+    eager.set_attn_implementation("eager")
+    padded = plain_4bit(make())
+    n = max(map(len, rows))
+    ids = torch.tensor([row + [3] * (n - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (n - len(row)) for row in rows])
+    with torch.no_grad():
+        lines = padded(ids, attention_mask=mask, use_cache=False).logits.float().log_softmax(-1)
+    together = [line[:len(row) - 1].gather(1, torch.tensor(row[1:], dtype=torch.long)[:, None])[:, 0].tolist()
+                for line, row in zip(lines, rows)]
+    measured = {}
+    for way, other in (("eager", [logprobs(eager, row) for row in rows]), ("padded", together)):
+        gaps = [abs(a - b) for one, theirs in zip(found, other) for a, b in zip(one["logprobs"], theirs)]
+        measured[way] = dict(largest=round(max(gaps), 8), mean=round(sum(gaps) / len(gaps), 8))
+    return measured

@@ -3,12 +3,13 @@
 Versions: torch 2.7.1, transformers 5.23.0, bitsandbytes 0.50.2. Writes golden/models; see the README.md there.
 """
 import json
+import sys
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from _tiny import MODELS, NARROW, WIDE, load, make_model, score
+from _tiny import MODELS, NARROW, WIDE, apart_from_itself, load, make_model, score, write_json
 
 LENGTHS = (1, 2, 7, 23, 40, 60)
 QUANTIZED = ("bf16", "nf4-fp32", "nf4-bf16", "nf4-bf16-upcast", "nf4-single-fp32", "fp4-fp32")
@@ -51,6 +52,15 @@ CASES = {
     "qwen2-tied": ("qwen2", NARROW | dict(tie_word_embeddings=True), {}, ()),
     "qwen2-window": ("qwen2", NARROW | dict(num_hidden_layers=3, use_sliding_window=True, sliding_window=8,
                                             max_window_layers=1), {}, ()),
+    "llama-mqa": ("llama", NARROW | dict(num_key_value_heads=1), {}, ("bf16",)),
+    "llama-attention-bias": ("llama", NARROW | dict(attention_bias=True), {}, ()),
+    "llama-mlp-bias": ("llama", NARROW | dict(mlp_bias=True), {}, ()),
+    "mistral-rope-linear": ("mistral", NARROW | dict(sliding_window=24) | rope("linear", factor=2.0), {}, ()),
+    # as Qwen2.5's cards say to lengthen its context
+    "qwen2-rope-yarn": ("qwen2", NARROW | dict(max_position_embeddings=256) | rope(
+        "yarn", 1000000.0, factor=4.0, original_max_position_embeddings=64), {}, ("bf16",)),
+    "qwen2-head-dim": ("qwen2", NARROW | dict(head_dim=16, use_sliding_window=True, sliding_window=12,
+                                              max_window_layers=0), {}, ()),
 }
 
 
@@ -82,27 +92,36 @@ def rows(vocab, seed):
     return [torch.randint(4, vocab, (n,), generator=g).tolist() for n in LENGTHS]
 
 
-def greedy(directory, vocab, seed, tokens=40):
-    """A varied continuation without EOS, whose every choice is clear of the runner-up: rounding cannot turn it."""
+def greedy(directory, vocab, seed, tokens=200):
+    """A continuation without EOS, of many different tokens and no loop, whose every choice is clear of the runner-up.
+
+    So rounding cannot turn it, and a mistake cannot hide in a loop.
+    """
     config = GenerationConfig(do_sample=False, max_new_tokens=tokens, eos_token_id=None, pad_token_id=3,
                               return_dict_in_generate=True, output_logits=True, use_cache=True)
-    best = None
-    for attempt in range(30):
-        g = torch.Generator().manual_seed(1000 * seed + attempt)
-        prompt = torch.randint(4, vocab, (1, 9), generator=g)
+
+    def generate(prompts):
         model = load(directory)
         model.generation_config = config
-        out = model.generate(prompt, attention_mask=torch.ones_like(prompt), generation_config=config)
-        margin = min((t[0].topk(2).values[0] - t[0].topk(2).values[1]).item() for t in out.logits)
-        ids = out.sequences[0].tolist()
-        variety = len(set(ids[9:]))
-        if margin > 0.002 and 2 not in ids[9:] and (best is None or variety > best[0]):
-            best = variety, dict(input_ids=ids[:9], output_ids=ids[9:], smallest_margin=round(margin, 6))
-        if best and best[0] > 12:
-            break
-    if best is None:
-        raise SystemExit(f"{directory.name}: no prompt with a clear continuation")
-    return best[1]
+        out = model.generate(prompts, attention_mask=torch.ones_like(prompts), generation_config=config)
+        best = torch.stack(out.logits, 1).topk(2).values
+        return out.sequences[:, prompts.shape[1]:].tolist(), (best[..., 0] - best[..., 1]).min(1).values.tolist()
+
+    g = torch.Generator().manual_seed(1000 * seed)
+    for _ in range(16):
+        prompts = torch.randint(4, vocab, (32, 9), generator=g)
+        order = sorted(zip(*generate(prompts), prompts), key=lambda c: -len(set(c[0])))
+        for ids, margin, prompt in order:
+            if margin > 0.002 and 2 not in ids and len(set(ids)) >= 30 and not loops(ids):
+                alone, (margin,) = generate(prompt[None])
+                assert alone[0] == ids, f"{directory.name}: a prompt alone goes on otherwise than in a batch"
+                return dict(input_ids=prompt.tolist(), output_ids=ids, smallest_margin=round(margin, 6))
+    raise SystemExit(f"{directory.name}: no prompt with a clear and varied continuation")
+
+
+def loops(ids):
+    tail = ids[-60:]
+    return any(tail[k:] == tail[:-k] for k in range(1, 31))
 
 
 def byte_tokenizer(directory):
@@ -118,7 +137,10 @@ def byte_tokenizer(directory):
 
 
 def main():
+    only = sys.argv[1:]
     for seed, (name, (family, keys, how, modes)) in enumerate(CASES.items(), 1):
+        if only and name not in only:
+            continue
         out = make_model(name, family, keys, seed, how.get("dtype", "bfloat16"), how.get("shard", "5GB"))
         data = rows(keys["vocab_size"], seed)
         new = (out / "config.json").read_text()
@@ -129,11 +151,16 @@ def main():
         assert first == second, f"{name}: the two spellings of config.json differ"
         (out / "config.json").write_text(new)
         (out / "config-published.json").write_text(old)
+        apart = {}
         for mode in modes:
-            score(out / f"logprobs-{mode}.jsonl", lambda: load(out, mode), data)
+            found = score(out / f"logprobs-{mode}.jsonl", lambda: load(out, mode), data)
+            apart[mode] = apart_from_itself(lambda: load(out, mode), data, found)
+        if apart:
+            write_json(out / "apart-from-itself.json", apart)
         (out / "generate.json").write_text(json.dumps(greedy(out, keys["vocab_size"], seed)) + "\n")
+        if name == "llama":
+            byte_tokenizer(out)
         print(name, flush=True)
-    byte_tokenizer(MODELS / "llama")
 
 
 if __name__ == "__main__":

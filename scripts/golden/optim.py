@@ -25,7 +25,8 @@ VERSIONS = {
     "transformers": transformers.__version__,
     "bitsandbytes": bnb.__version__,
 }
-SHAPES = [(3, 7), (46, 90), (32, 160)]
+# 8-bit state begins at 4096 elements and has blocks of 256: below, at and above, in whole blocks and not.
+SHAPES = [(3, 7), (46, 90), (32, 160), (63, 65), (64, 64), (3, 4099)]
 UPDATES = 20
 LR, BETAS, EPS, DECAY = 2e-3, (0.9, 0.999), 1e-8, 0.01
 
@@ -68,8 +69,11 @@ def write(name, content):
     (OUT / f"{name}.json").write_text(text + "\n")
 
 
-def run(name, make, states, dtype):
-    """Updates float32 masters of parameters that start at `dtype`'s values; a bfloat16 parameter is the rounded master."""
+def run(make, states, dtype):
+    """Updates float32 masters of parameters that start at `dtype`'s values; a bfloat16 parameter is the rounded master.
+
+    Returns the hashes of each update, and the bytes after the last.
+    """
     masters = [torch.nn.Parameter(p.float()) for p in parameters(dtype)]
     optimizer = make(masters)
     updates, last = [], {}
@@ -90,8 +94,7 @@ def run(name, make, states, dtype):
                     if not (ours.startswith("state") and value.dtype != torch.uint8):
                         last[f"{i}.{ours}"] = raw(value)
         updates.append({key: hashlib.sha256(value).hexdigest()[:16] for key, value in last.items()})
-    kept = {k: base64.b64encode(v).decode() for k, v in last.items() if k.startswith("1") and dtype == torch.float32}
-    write(name, {"updates": updates, "last": kept})
+    return updates, last
 
 
 BNB = {"exp_avg": "state1", "exp_avg_sq": "state2", "state1": "state1", "state2": "state2",
@@ -100,15 +103,22 @@ TORCH = {"exp_avg": "exp_avg", "exp_avg_sq": "exp_avg_sq"}
 
 
 def optimizers():
-    common = dict(lr=LR, betas=BETAS, eps=EPS, weight_decay=DECAY)
+    usual = dict(lr=LR, betas=BETAS, eps=EPS, weight_decay=DECAY)
+    other = dict(lr=LR, betas=(0.8, 0.95), eps=1e-5, weight_decay=0.0)
+    # those that must agree with the first of their row: paging changes nothing
     kinds = {
-        "adamw_torch": (lambda p: torch.optim.AdamW(p, **common), TORCH),
-        "paged_adamw_32bit": (lambda p: bnb.optim.PagedAdamW32bit(p, **common), BNB),
-        "adamw_8bit": (lambda p: bnb.optim.AdamW8bit(p, **common), BNB),
+        "adamw_torch": ([torch.optim.AdamW], TORCH),
+        "paged_adamw_32bit": ([bnb.optim.PagedAdamW32bit, bnb.optim.AdamW32bit], BNB),
+        "adamw_8bit": ([bnb.optim.AdamW8bit, bnb.optim.PagedAdamW8bit], BNB),
     }
-    for name, (make, states) in kinds.items():
-        run(name, make, states, torch.float32)
-        run(name + "_bf16", make, states, torch.bfloat16)
+    for name, (classes, states) in kinds.items():
+        for suffix, keys, dtype in (("", usual, torch.float32), ("_bf16", usual, torch.bfloat16),
+                                    ("_other", other, torch.float32)):
+            updates, last = run(lambda p: classes[0](p, **keys), states, dtype)
+            for same in classes[1:]:
+                assert run(lambda p: same(p, **keys), states, dtype)[0] == updates, f"{same.__name__} {suffix}"
+            kept = {k: base64.b64encode(v).decode() for k, v in last.items() if k.startswith("1") and not suffix}
+            write(name + suffix, {"updates": updates, "last": kept})
 
 
 def clipping():

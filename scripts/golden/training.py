@@ -15,8 +15,12 @@ from transformers import get_scheduler
 from _tiny import MODELS, TRAINING, fresh, load, plain_4bit, read_jsonl, score, write_json, write_jsonl
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-STEPS, BATCH, ACCUMULATE = 20, 2, 2
-LEARNING_RATE, WARMUP, WEIGHT_DECAY, MAX_GRAD_NORM = 5e-3, 3, 0.01, 1.0
+STEPS = 50
+# Rows of a micro-batch, micro-batches of a step, and where gradients are clipped, which some steps reach. A bfloat16
+# loss is a mean of rounded logits: over few tokens it is as coarse as they are, so those steps have as many rows as a
+# real one, and smaller gradients.
+SHAPES = {"fp32": (2, 2, 1.0), "bf16": (8, 4, 0.42)}
+LEARNING_RATE, WARMUP, WEIGHT_DECAY = 5e-3, 5, 0.01
 # As transformers' Trainer.get_decay_parameter_names: biases and norms are not decayed.
 NOT_DECAYED = "bias"
 
@@ -26,6 +30,7 @@ CASES = {
     "llama-gqa-nf4-fp32": ("llama-gqa", "nf4-fp32", {}),
     "llama-gqa-nf4-bf16": ("llama-gqa", "nf4-bf16", {}),
     "llama-gqa-nf4-bf16-upcast": ("llama-gqa", "nf4-bf16-upcast", {}),
+    "llama-gqa-bf16": ("llama-gqa", "bf16", {}),
     "llama-qv": ("llama-head-dim", "fp32", dict(target_modules=["q_proj", "v_proj"])),
     "llama-rslora": ("llama-tied", "fp32", dict(
         use_rslora=True, rank_pattern={"q_proj": 2, "layers.1.mlp.down_proj": 6}, alpha_pattern={"v_proj": 16})),
@@ -55,6 +60,10 @@ def make_rows():
         prompt = draw(1, n - 1) if i % 3 else 0
         rows.append(dict(input_ids=ids, labels=[-100] * prompt + ids[prompt:]))
     return rows
+
+
+def shape_of(mode):
+    return SHAPES["bf16" if "bf16" in mode else "fp32"]
 
 
 def collate(rows, pad=3):
@@ -130,18 +139,19 @@ def train(model_name, mode, adapter, rows, attention="sdpa"):
         dict(params=[w for n, w in trained.items() if NOT_DECAYED not in n], weight_decay=WEIGHT_DECAY),
         dict(params=[w for n, w in trained.items() if NOT_DECAYED in n], weight_decay=0.0)], lr=LEARNING_RATE)
     schedule = get_scheduler("cosine", optimizer, WARMUP, STEPS)
+    size, accumulate, max_norm = shape_of(mode)
     curve, at = [], 0
     for step in range(1, STEPS + 1):
         batches = []
-        for _ in range(ACCUMULATE):
-            batches.append([rows[(at + i) % len(rows)] for i in range(BATCH)])
-            at += BATCH
+        for _ in range(accumulate):
+            batches.append([rows[(at + i) % len(rows)] for i in range(size)])
+            at += size
         count, total = sum(map(learned, batches)), 0.0
         for batch in batches:
             loss = model(**collate(batch), num_items_in_batch=count).loss
             loss.backward()
             total += loss.item()
-        norm = torch.nn.utils.clip_grad_norm_(trained.values(), MAX_GRAD_NORM).item()
+        norm = torch.nn.utils.clip_grad_norm_(trained.values(), max_norm).item()
         rate = optimizer.param_groups[0]["lr"]
         optimizer.step()
         schedule.step()
@@ -161,7 +171,8 @@ def main():
             continue
         out = fresh(TRAINING / name)
         first_adapter(model_name, mode, keys, out / "first")
-        loss, grads = gradients(model_name, mode, out / "first", rows[:BATCH])
+        size, accumulate, max_norm = shape_of(mode)
+        loss, grads = gradients(model_name, mode, out / "first", rows[:2])
         save_file(grads, out / "gradients.safetensors")
         model, curve = train(model_name, mode, out / "first", rows)
         save_adapter(model, out / "trained")
@@ -170,11 +181,12 @@ def main():
         apart = {k: max(abs(a[k] - b[k]) for a, b in zip(curve, other)) for k in ("loss", "grad_norm")}
         trainable, everything = model.get_nb_trainable_parameters()
         write_json(out / "curve.json", dict(
-            model=model_name, mode=mode, rows="../rows.jsonl", per_device_train_batch_size=BATCH,
-            gradient_accumulation_steps=ACCUMULATE, max_steps=STEPS, learning_rate=LEARNING_RATE,
-            lr_scheduler_type="cosine", warmup_steps=WARMUP, weight_decay=WEIGHT_DECAY, max_grad_norm=MAX_GRAD_NORM,
+            model=model_name, mode=mode, rows="../rows.jsonl", per_device_train_batch_size=size,
+            gradient_accumulation_steps=accumulate, max_steps=STEPS, learning_rate=LEARNING_RATE,
+            lr_scheduler_type="cosine", warmup_steps=WARMUP, weight_decay=WEIGHT_DECAY, max_grad_norm=max_norm,
             adam_beta1=0.9, adam_beta2=0.999, adam_epsilon=1e-8, not_decayed="names with 'bias'",
-            trainable_parameters=trainable, all_parameters=everything, gradients_loss=loss, eager_attention_apart=apart, steps=curve))
+            trainable_parameters=trainable, all_parameters=everything, gradients_loss=loss,
+            eager_attention_apart=apart, steps=curve))
         data = [r["input_ids"] for r in read_jsonl(MODELS / model_name / "logprobs.jsonl")]
         score(out / "logprobs.jsonl", lambda: PeftModel.from_pretrained(
             load(MODELS / model_name, mode), out / "trained").eval(), data)

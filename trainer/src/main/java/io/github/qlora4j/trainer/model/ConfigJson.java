@@ -61,6 +61,11 @@ final class ConfigJson {
         return object.has(key) && !object.get(key).isJsonNull();
     }
 
+    /** A whole number, with a default where the key is not there at all, and another meaning of null. */
+    int integer(String key, int least, int orElse, int ifNull) {
+        return object.has(key) && !has(key) ? ifNull : integer(key, least, orElse);
+    }
+
     String string(String key, String orElse) {
         Optional<JsonPrimitive> value = primitive(key, "a string");
         if (value.isPresent() && !value.get().isString()) {

@@ -100,11 +100,22 @@ public enum Family {
         return this == LLAMA && config.bool("mlp_bias", false);
     }
 
+    /** {@code num_key_value_heads}; left out, it is the default of the family's configuration in transformers. */
+    int keyValueHeads(ConfigJson config, int heads) {
+        int leftOut = switch (this) {
+            case LLAMA -> heads;
+            case MISTRAL -> 8;
+            case QWEN2 -> 32;
+        };
+        return config.integer("num_key_value_heads", 1, leftOut, heads);
+    }
+
+    /** The window of layers that slide; 0 where none does. Left out it is 4096, and null is none, as in transformers. */
     int slidingWindow(ConfigJson config) {
         return switch (this) {
             case LLAMA -> 0;
-            case MISTRAL -> config.integer("sliding_window", 1, 0);
-            case QWEN2 -> config.bool("use_sliding_window", false) ? config.integer("sliding_window", 1, 4096) : 0;
+            case MISTRAL -> config.integer("sliding_window", 1, 4096, 0);
+            case QWEN2 -> config.bool("use_sliding_window", false) ? config.integer("sliding_window", 1, 4096, 0) : 0;
         };
     }
 

@@ -63,7 +63,7 @@ public record ModelConfig(
                 .orElseThrow(() -> config.wrong("model_type", "one of " + Family.supported()));
         int hidden = config.integer("hidden_size", 1);
         int heads = config.integer("num_attention_heads", 1);
-        int keyHeads = config.integer("num_key_value_heads", 1, heads);
+        int keyHeads = family.keyValueHeads(config, heads);
         if (heads % keyHeads != 0) {
             throw config.wrong("num_key_value_heads", "a divisor of num_attention_heads, " + heads);
         }
@@ -81,10 +81,15 @@ public record ModelConfig(
         int layers = config.integer("num_hidden_layers", 1);
         int positions = config.integer("max_position_embeddings", 1, family.defaultPositions());
         Optional<ConfigJson> parameters = config.object("rope_parameters");
+        if (parameters.isPresent()
+                && config.object("rope_scaling")
+                        .filter(s -> s.has("type") || s.has("rope_type"))
+                        .isPresent()) {
+            throw config.wrong(
+                    "rope_scaling", "nothing beside rope_parameters, whose place it would take: put its keys there");
+        }
         Optional<ConfigJson> rope = parameters.or(() -> config.object("rope_scaling"));
-        String spelling = parameters.isPresent() ? "rope_parameters" : "rope_scaling";
-        double theta = parameters
-                .filter(p -> p.has("rope_theta"))
+        double theta = rope.filter(p -> p.has("rope_theta"))
                 .map(p -> p.positive("rope_theta", 0))
                 .orElseGet(() -> config.positive("rope_theta", 10000));
         return new ModelConfig(
@@ -102,7 +107,8 @@ public record ModelConfig(
                 family.mlpBias(config),
                 config.bool("tie_word_embeddings", false),
                 theta,
-                rope.map(r -> RopeScaling.read(r, spelling, positions)).orElse(new RopeScaling.None()),
+                rope.map(r -> RopeScaling.read(r, positions, config.integer("original_max_position_embeddings", 1, 0)))
+                        .orElse(new RopeScaling.None()),
                 windows(config, family, layers),
                 dtype(config),
                 config.object("quantization_config").map(ConfigJson::json),
@@ -130,6 +136,16 @@ public record ModelConfig(
     private static List<Integer> windows(ConfigJson config, Family family, int layers) {
         int window = family.slidingWindow(config);
         Optional<List<String>> types = config.strings("layer_types");
+        if (types.isPresent() && family != Family.QWEN2) {
+            String one = window > 0 ? "sliding_attention" : "full_attention";
+            if (!types.get().stream().allMatch(one::equals)) {
+                // transformers' class of the family would pass over them
+                throw config.wrong("layer_types", one + " in every layer of a " + family.modelType());
+            }
+        }
+        if (types.isPresent() && window == 0 && types.get().contains("sliding_attention")) {
+            throw config.wrong("layer_types", "no sliding_attention, since the file names no window");
+        }
         if (types.isPresent() && types.get().size() < layers) {
             throw config.wrong("layer_types", layers + " entries, one a layer");
         }

@@ -31,8 +31,12 @@ public sealed interface RopeScaling {
             boolean truncate)
             implements RopeScaling {}
 
-    /** Reads either spelling: {@code rope_parameters} (transformers 5), or {@code rope_scaling} with a type. */
-    static RopeScaling read(ConfigJson rope, String key, int maxPositionEmbeddings) {
+    /**
+     * Reads either spelling: {@code rope_parameters} (transformers 5), or {@code rope_scaling} with a type.
+     *
+     * @param original {@code original_max_position_embeddings} beside it in the file, which goes first; 0 where it is not
+     */
+    static RopeScaling read(ConfigJson rope, int maxPositionEmbeddings, int original) {
         String type = rope.string("rope_type", rope.string("type", "default"));
         double partial = rope.number("partial_rotary_factor", 1.0);
         if (partial != 1.0) {
@@ -47,8 +51,8 @@ public sealed interface RopeScaling {
                         factor(rope),
                         rope.number("low_freq_factor"),
                         rope.number("high_freq_factor"),
-                        rope.integer("original_max_position_embeddings", 1));
-            case "yarn" -> yarn(rope, maxPositionEmbeddings);
+                        original(rope, maxPositionEmbeddings, original));
+            case "yarn" -> yarn(rope, maxPositionEmbeddings, original(rope, maxPositionEmbeddings, original));
             default ->
                 throw rope.wrong(
                         rope.has("rope_type") ? "rope_type" : "type", "default, linear, dynamic, llama3 or yarn");
@@ -63,8 +67,11 @@ public sealed interface RopeScaling {
         return factor;
     }
 
-    private static Yarn yarn(ConfigJson rope, int maxPositionEmbeddings) {
-        int original = rope.integer("original_max_position_embeddings", 1, maxPositionEmbeddings);
+    private static int original(ConfigJson rope, int maxPositionEmbeddings, int beside) {
+        return beside > 0 ? beside : rope.integer("original_max_position_embeddings", 1, maxPositionEmbeddings);
+    }
+
+    private static Yarn yarn(ConfigJson rope, int maxPositionEmbeddings, int original) {
         double factor = rope.has("factor") ? factor(rope) : (double) maxPositionEmbeddings / original;
         double mscale = rope.number("mscale", 0);
         double allDim = rope.number("mscale_all_dim", 0);

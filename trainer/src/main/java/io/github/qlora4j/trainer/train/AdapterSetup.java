@@ -1,6 +1,7 @@
 package io.github.qlora4j.trainer.train;
 
 import ai.djl.ndarray.NDManager;
+import com.google.gson.JsonElement;
 import io.github.qlora4j.peft.Adapter;
 import io.github.qlora4j.peft.Bias;
 import io.github.qlora4j.peft.LoraConfig;
@@ -30,6 +31,7 @@ final class AdapterSetup {
      * @throws QloraException if a name matches nothing, or something that cannot be trained
      */
     static Plan plan(LoraConfig lora, ModelConfig model) {
+        refuseAttentionDropout(model.json().get("attention_dropout"));
         List<ModuleInfo> modules = Modules.of(model);
         List<Target> targets = TargetModules.resolve(lora, modules, model.modelType());
         for (Target target : targets) {
@@ -46,6 +48,17 @@ final class AdapterSetup {
             }
         }
         return new Plan(targets, whole);
+    }
+
+    /** transformers would drop out attention's weights in training; computing without it would be another training. */
+    private static void refuseAttentionDropout(JsonElement value) {
+        if (value != null
+                && !value.isJsonNull()
+                && !(value.isJsonPrimitive() && value.getAsJsonPrimitive().isNumber() && value.getAsDouble() == 0)) {
+            throw new QloraException("config.json of the base: attention_dropout: expected 0.0, got " + value
+                    + ". Dropout inside attention is not supported; set it to 0.0, and drop out the adapter's input by"
+                    + " lora.lora_dropout instead");
+        }
     }
 
     /** A new adapter on a base. */

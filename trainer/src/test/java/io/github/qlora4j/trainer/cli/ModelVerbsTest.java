@@ -189,10 +189,10 @@ class ModelVerbsTest {
                     "--dtype",
                     "float32",
                     "--max-new-tokens",
-                    "40",
+                    "200",
                     "--json"));
             assertThat(found.get("output_ids")).isEqualTo(golden.get("output_ids"));
-            assertThat(found.get("new_tokens").getAsInt()).isEqualTo(40);
+            assertThat(found.get("new_tokens").getAsInt()).isEqualTo(200);
             assertThat(found.get("tokens_per_second").getAsDouble()).isPositive();
             assertThat(found.keySet())
                     .containsExactly("text", "output_ids", "new_tokens", "tokens_per_second", "peak_rss_bytes");

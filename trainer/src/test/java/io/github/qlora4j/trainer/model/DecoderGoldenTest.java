@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -44,7 +45,7 @@ class DecoderGoldenTest {
         List<Arguments> cases = new ArrayList<>();
         for (String name : models()) {
             for (Mode mode : Mode.values()) {
-                if (Files.exists(Golden.model(name).resolve(mode.file))) {
+                if (Files.exists(Golden.model(name).resolve(mode.file()))) {
                     cases.add(Arguments.of(name, mode));
                 }
             }
@@ -54,32 +55,51 @@ class DecoderGoldenTest {
 
     /**
      * How a base is read. 4-bit weights are the same bytes on both sides, so that float32 products differ as float32
-     * does. In bfloat16 each of some dozen roundings a block (2^-9 of the value) can fall the other way where sums are
-     * taken in another order, above all inside attention, whose kernel gets the rows apart; the bounds are those
-     * roundings' size on logits of size 10, for the largest and for the mean difference.
+     * does. In bfloat16 each rounding (2^-9 of the value) can fall the other way where sums are taken in another order;
+     * how much that is on a model is measured by transformers itself, whose other attention kernel, and whose padded
+     * batches, come out so far from it. {@link #FACTOR} times that holds for the largest and for the mean difference.
+     * With upcast only the inputs and results of 4-bit products are rounded, on both sides from float32 numbers that are
+     * equal to a few 1e-7, so that hardly any falls the other way; one that does moves a logit by some 1e-4.
      */
     enum Mode {
-        NF4_FP32("logprobs-nf4-fp32.jsonl", four(QuantType.NF4, true, Dtype.FLOAT32), 1e-4, 1e-4),
-        NF4_SINGLE_FP32("logprobs-nf4-single-fp32.jsonl", four(QuantType.NF4, false, Dtype.FLOAT32), 1e-4, 1e-4),
-        FP4_FP32("logprobs-fp4-fp32.jsonl", four(QuantType.FP4, true, Dtype.FLOAT32), 1e-4, 1e-4),
-        BF16("logprobs-bf16.jsonl", BaseOptions.unquantized(Dtype.BFLOAT16), 0.15, 0.02),
-        NF4_BF16("logprobs-nf4-bf16.jsonl", four(QuantType.NF4, true, Dtype.BFLOAT16), 0.15, 0.02),
+        NF4_FP32("nf4-fp32", four(QuantType.NF4, true, Dtype.FLOAT32)),
+        NF4_SINGLE_FP32("nf4-single-fp32", four(QuantType.NF4, false, Dtype.FLOAT32)),
+        FP4_FP32("fp4-fp32", four(QuantType.FP4, true, Dtype.FLOAT32)),
+        BF16("bf16", BaseOptions.unquantized(Dtype.BFLOAT16)),
+        NF4_BF16("nf4-bf16", four(QuantType.NF4, true, Dtype.BFLOAT16)),
         NF4_BF16_UPCAST(
-                "logprobs-nf4-bf16-upcast.jsonl",
-                four(QuantType.NF4, true, Dtype.BFLOAT16).withUpcast(true),
-                0.05,
-                0.01);
+                "nf4-bf16-upcast", four(QuantType.NF4, true, Dtype.BFLOAT16).withUpcast(true));
 
-        private final String file;
+        static final double FACTOR = 2;
+
+        private final String key;
         private final BaseOptions options;
-        private final double largest;
-        private final double mean;
 
-        Mode(String file, BaseOptions options, double largest, double mean) {
-            this.file = file;
+        Mode(String key, BaseOptions options) {
+            this.key = key;
             this.options = options;
-            this.largest = largest;
-            this.mean = mean;
+        }
+
+        String file() {
+            return "logprobs-" + key + ".jsonl";
+        }
+
+        /** The bound on the largest or the mean difference. */
+        double bound(String model, String what) {
+            if (options.compute() != Dtype.BFLOAT16) {
+                return 1e-4;
+            }
+            if (options.upcast()) {
+                return what.equals("largest") ? 5e-3 : 5e-4;
+            }
+            JsonObject ways = Golden.json(Golden.model(model).resolve("apart-from-itself.json"))
+                    .getAsJsonObject(key);
+            return FACTOR
+                    * ways.entrySet().stream()
+                            .mapToDouble(way ->
+                                    way.getValue().getAsJsonObject().get(what).getAsDouble())
+                            .max()
+                            .orElseThrow();
         }
 
         private static BaseOptions four(QuantType type, boolean doubled, Dtype dtype) {
@@ -91,7 +111,7 @@ class DecoderGoldenTest {
     @ParameterizedTest
     @MethodSource("modes")
     void scoresRowsAsTransformersDoesInEveryMode(String name, Mode mode) {
-        assertScores(name, mode.file, mode.options, mode.largest, mode.mean);
+        assertScores(name, mode.file(), mode.options, mode.bound(name, "largest"), mode.bound(name, "mean"));
     }
 
     private static void assertScores(String name, String file, BaseOptions options, double largest, double mean) {
@@ -136,6 +156,9 @@ class DecoderGoldenTest {
                 NDManager manager = Torch.newManager()) {
             int[] tokens = Golden.ints(golden, "input_ids");
             int[] expected = Golden.ints(golden, "output_ids");
+            // a text that repeats itself would hide mistakes
+            assertThat(expected).hasSize(200);
+            assertThat(Arrays.stream(expected).distinct()).hasSizeGreaterThanOrEqualTo(30);
             int[] found = new int[expected.length];
             for (int i = 0; i < found.length; i++) {
                 try (NDArray logits = cached.next(manager, tokens, cache)) {

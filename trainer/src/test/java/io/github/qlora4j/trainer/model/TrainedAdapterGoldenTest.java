@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 import ai.djl.ndarray.NDManager;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.peft.Adapter;
+import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.data.Example;
@@ -26,24 +27,28 @@ class TrainedAdapterGoldenTest {
     static List<String> runs() throws IOException {
         try (Stream<Path> all = Files.list(ROOT)) {
             return all.filter(p -> Files.exists(p.resolve("logprobs.jsonl")))
-                    .filter(p -> Golden.json(p.resolve("curve.json"))
-                            .get("mode")
-                            .getAsString()
-                            .equals("fp32"))
+                    .filter(p -> mode(p).endsWith("fp32"))
                     .map(p -> p.getFileName().toString())
                     .sorted()
                     .toList();
         }
     }
 
-    // float32 on both sides
+    private static String mode(Path run) {
+        return Golden.json(run.resolve("curve.json")).get("mode").getAsString();
+    }
+
+    // float32 on both sides, over a float32 base or the same 4-bit bytes
     @ParameterizedTest
     @MethodSource("runs")
     void scoresAsInPeft(String name) {
         String model = Golden.json(ROOT.resolve(name).resolve("curve.json"))
                 .get("model")
                 .getAsString();
-        try (BaseModel base = BaseModel.load(Golden.model(model), BaseOptions.unquantized(Dtype.FLOAT32));
+        BaseOptions options = mode(ROOT.resolve(name)).equals("fp32")
+                ? BaseOptions.unquantized(Dtype.FLOAT32)
+                : BaseOptions.fourBit(FourBitConfig.DEFAULT, Dtype.FLOAT32).withDtype(Dtype.FLOAT32);
+        try (BaseModel base = BaseModel.load(Golden.model(model), options);
                 NDManager manager = Torch.newManager();
                 Adapter adapter = Adapter.load(
                         manager,

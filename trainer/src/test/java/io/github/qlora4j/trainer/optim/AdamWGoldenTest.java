@@ -32,11 +32,18 @@ class AdamWGoldenTest {
         "ADAMW_8BIT, adamw_8bit, FLOAT32",
         "ADAMW_8BIT, adamw_8bit_bf16, BFLOAT16",
         "PAGED_ADAMW_8BIT, adamw_8bit, FLOAT32",
+        "PAGED_ADAMW_8BIT, adamw_8bit_bf16, BFLOAT16",
+        "ADAMW_TORCH, adamw_torch_other, FLOAT32",
+        "PAGED_ADAMW_32BIT, paged_adamw_32bit_other, FLOAT32",
+        "ADAMW_8BIT, adamw_8bit_other, FLOAT32",
+        "PAGED_ADAMW_8BIT, adamw_8bit_other, FLOAT32",
     })
     void equalsPythonByteForByteOverTwentyUpdates(OptimizerName name, String file, Dtype dtype) {
         JsonObject golden = Golden.read(file);
         JsonArray updates = golden.getAsJsonArray("updates");
-        OptimizerConfig config = OptimizerConfig.of(name).withWeightDecay(0.01).withPages(directory, 1 << 20);
+        OptimizerConfig usual = OptimizerConfig.of(name).withPages(directory, 1 << 20);
+        OptimizerConfig config =
+                file.endsWith("_other") ? usual.withBetas(0.8, 0.95).withEps(1e-5) : usual.withWeightDecay(0.01);
         try (NDManager manager = Torch.newManager();
                 Optimizer optimizer = Optimizer.create(config, Golden.parameters(manager, dtype))) {
             for (int k = 0; k < Golden.UPDATES; k++) {

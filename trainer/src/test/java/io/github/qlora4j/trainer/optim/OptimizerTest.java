@@ -180,7 +180,7 @@ class OptimizerTest {
             wrongType.set(0, Torch.zeros(manager, Dtype.BFLOAT16, 3, 7));
             assertThatThrownBy(() -> optimizer.step(wrongType, 1e-3)).hasMessageContaining("got bfloat16 [3, 7]");
             assertThatThrownBy(() -> optimizer.step(good.subList(0, 2), 1e-3))
-                    .hasMessage("expected 3 gradients, one a parameter, got 2");
+                    .hasMessage("expected 6 gradients, one a parameter, got 2");
             assertThat(optimizer.steps()).isZero();
             assertThat(SavedState.hashes(optimizer, directory)).isEqualTo(before);
         }

@@ -36,7 +36,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Gradients and 20-step loss curves against peft's, from the same adapter and rows. */
+/** Gradients and 50-step loss curves against peft's, from the same adapter and rows. */
 class TrainingCurveGoldenTest {
 
     private static final Path ROOT = Path.of("src/test/resources/golden/training");
@@ -91,20 +91,22 @@ class TrainingCurveGoldenTest {
         }
     }
 
-    static Stream<Arguments> inFourBits() throws IOException {
+    static Stream<Arguments> inOtherModes() throws IOException {
         Stream.Builder<Arguments> cases = Stream.builder();
         for (String name : runs("nf4-fp32")) {
             cases.add(Arguments.of(name, fourBit(Dtype.FLOAT32), 1e-4));
         }
-        // bfloat16 rounds differently where sums are taken in another order. How much that is on a model this small at
-        // a
-        // rate this high is measured by Python itself: peft's own run with another attention kernel comes out so far
-        // apart. Twice that, since our attention and our chunked head both sum in another order.
+        // bfloat16 rounds elsewhere where sums are taken in another order; peft's own run with another attention kernel
+        // comes out eager_attention_apart from itself. Twice that for a base that is bfloat16 throughout; on NF4 2e-3,
+        // which lies between once and four times that.
+        for (String name : runs("bf16")) {
+            cases.add(Arguments.of(name, BaseOptions.unquantized(Dtype.BFLOAT16), 2 * apart(name)));
+        }
         for (String name : runs("nf4-bf16")) {
-            cases.add(Arguments.of(name, fourBit(Dtype.BFLOAT16), 2 * apart(name)));
+            cases.add(Arguments.of(name, fourBit(Dtype.BFLOAT16), 2e-3));
         }
         for (String name : runs("nf4-bf16-upcast")) {
-            cases.add(Arguments.of(name, fourBit(Dtype.BFLOAT16).withUpcast(true), 2 * apart(name)));
+            cases.add(Arguments.of(name, fourBit(Dtype.BFLOAT16).withUpcast(true), 2e-3));
         }
         return cases.build();
     }
@@ -118,8 +120,8 @@ class TrainingCurveGoldenTest {
     }
 
     @ParameterizedTest
-    @MethodSource("inFourBits")
-    void lossesOnAFourBitBaseEqualPefts(String name, BaseOptions options, double tolerance) {
+    @MethodSource("inOtherModes")
+    void lossesInOtherModesEqualPefts(String name, BaseOptions options, double tolerance) {
         try (Setup run = new Setup(name, options, new Recomputation.All())) {
             run.follow(tolerance);
         }
@@ -204,6 +206,7 @@ class TrainingCurveGoldenTest {
         void follow(double tolerance) {
             List<Example> rows = rows();
             int at = 0;
+            assertThat(curve.getAsJsonArray("steps")).hasSize(50);
             for (JsonElement element : curve.getAsJsonArray("steps")) {
                 JsonObject expected = element.getAsJsonObject();
                 List<Batch> batches = new ArrayList<>();
