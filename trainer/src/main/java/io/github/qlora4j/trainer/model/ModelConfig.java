@@ -82,7 +82,6 @@ public record ModelConfig(
         int positions = config.integer("max_position_embeddings", 1, family.defaultPositions());
         Optional<ConfigJson> parameters = config.object("rope_parameters");
         Optional<ConfigJson> rope = parameters.or(() -> config.object("rope_scaling"));
-        String spelling = parameters.isPresent() ? "rope_parameters" : "rope_scaling";
         double theta = parameters
                 .filter(p -> p.has("rope_theta"))
                 .map(p -> p.positive("rope_theta", 0))
@@ -102,7 +101,7 @@ public record ModelConfig(
                 family.mlpBias(config),
                 config.bool("tie_word_embeddings", false),
                 theta,
-                rope.map(r -> RopeScaling.read(r, spelling, positions)).orElse(new RopeScaling.None()),
+                rope.map(r -> RopeScaling.read(r, positions)).orElse(new RopeScaling.None()),
                 windows(config, family, layers),
                 dtype(config),
                 config.object("quantization_config").map(ConfigJson::json),

@@ -32,7 +32,7 @@ public sealed interface RopeScaling {
             implements RopeScaling {}
 
     /** Reads either spelling: {@code rope_parameters} (transformers 5), or {@code rope_scaling} with a type. */
-    static RopeScaling read(ConfigJson rope, String key, int maxPositionEmbeddings) {
+    static RopeScaling read(ConfigJson rope, int maxPositionEmbeddings) {
         String type = rope.string("rope_type", rope.string("type", "default"));
         double partial = rope.number("partial_rotary_factor", 1.0);
         if (partial != 1.0) {
