@@ -112,7 +112,9 @@ class RunConfigTest {
         }
         assertThat(MemorySize.parse("1.5 GiB").bytes()).isEqualTo(3L << 29);
         assertThat(MemorySize.parse("4096")).hasToString("4KiB");
-        for (String text : List.of("", "GB", "-1GB", "1e9", "9".repeat(18) + "TB", "1 XB", "0")) {
+        assertThat(MemorySize.parse(" 8388607TiB ").bytes()).isEqualTo(8388607L << 40);
+        assertThat(MemorySize.parse("1.9B").bytes()).isEqualTo(1);
+        for (String text : List.of("0.9B", "8388608TiB", "1.1234567GB", "", "GB", "-1GB", "1e9", "9".repeat(18) + "TB", "1 XB", "0")) {
             assertThatThrownBy(() -> MemorySize.parse(text)).isInstanceOf(IllegalArgumentException.class);
         }
     }
