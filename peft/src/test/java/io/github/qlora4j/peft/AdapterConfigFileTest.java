@@ -53,8 +53,7 @@ class AdapterConfigFileTest {
         assertThat(file).isEqualTo(new AdapterConfigFile(lora, "base", "v2", "CAUSAL_LM", true, "0.1"));
         assertThat(read("\"init_lora_weights\": false").lora().initLoraWeights())
                 .isEqualTo(InitLoraWeights.RANDOM);
-        assertThat(read("\"init_lora_weights\": true").lora().initLoraWeights())
-                .isEqualTo(InitLoraWeights.DEFAULT);
+        assertThat(read("\"init_lora_weights\": true").lora().initLoraWeights()).isEqualTo(InitLoraWeights.DEFAULT);
         assertThat(read("\"target_modules\": null, \"exclude_modules\": null, \"r\": null")
                         .lora())
                 .isEqualTo(LoraConfig.builder().build());
@@ -62,9 +61,10 @@ class AdapterConfigFileTest {
 
     @Test
     void keysThatChangeNothingArePassedOver() {
-        assertThat(read("\"runtime_config\": {\"a\": 1}, \"loftq_config\": {}, \"use_dora\": false, \"eva_config\": null,"
-                                + " \"target_parameters\": [], \"some_new_key\": 3")
-                        .lora())
+        assertThat(
+                        read("\"runtime_config\": {\"a\": 1}, \"loftq_config\": {}, \"use_dora\": false, \"eva_config\": null,"
+                                        + " \"target_parameters\": [], \"some_new_key\": 3")
+                                .lora())
                 .isEqualTo(LoraConfig.builder().build());
     }
 
@@ -134,8 +134,8 @@ class AdapterConfigFileTest {
         AdapterConfigFile file = new AdapterConfigFile(lora, "base", null, "CAUSAL_LM", true, null);
         file.write(dir);
         assertThat(AdapterConfigFile.read(dir))
-                .isEqualTo(new AdapterConfigFile(
-                        lora, "base", null, "CAUSAL_LM", true, AdapterConfigFile.PEFT_VERSION));
+                .isEqualTo(
+                        new AdapterConfigFile(lora, "base", null, "CAUSAL_LM", true, AdapterConfigFile.PEFT_VERSION));
         assertThat(file.toJson())
                 .contains("\"lora_alpha\": 0.5,", "\"a\": 1.152921504606847e+18,", "\"b\": 3\n")
                 .contains("\"init_lora_weights\": false,", "\"layers_pattern\": null,");

@@ -59,7 +59,8 @@ class LoraConfigTest {
     @Test
     void namesTheKeyThatIsWrongAtTheEdgesToo() {
         assertWrong(b -> b.optLoraDropout(-0.1), "lora_dropout is -0.1. It must be at least 0 and below 1.");
-        assertWrong(b -> b.optAlphaPattern(Map.of("q_proj", Double.POSITIVE_INFINITY)), "alpha_pattern 'q_proj' is Inf");
+        assertWrong(
+                b -> b.optAlphaPattern(Map.of("q_proj", Double.POSITIVE_INFINITY)), "alpha_pattern 'q_proj' is Inf");
         assertWrong(b -> b.optAlphaPattern(Map.of("q_proj(", 1.0)), "alpha_pattern is not a regular expression");
         assertWrong(b -> b.optModulesToSave(List.of(" ")), "modules_to_save holds an empty name");
         assertWrong(b -> b.optModulesToSave(List.of("(")), "modules_to_save is not a regular expression");

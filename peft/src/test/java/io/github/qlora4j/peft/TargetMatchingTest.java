@@ -44,7 +44,9 @@ class TargetMatchingTest {
                 "target_modules '.*q_pro' match no module of the base. As a string it is a regular expression and must"
                         + " match a whole name, such as model.layers.0.self_attn.q_proj.");
         assertRefused(
-                config.optTargetModules("q_proj").optLayersToTransform(List.of(7)).build(),
+                config.optTargetModules("q_proj")
+                        .optLayersToTransform(List.of(7))
+                        .build(),
                 "target_modules [q_proj] match no module of the base. layers_to_transform is [7].");
         assertRefused(
                 config.optLayersPattern(List.of("h")).build(),
@@ -134,8 +136,8 @@ class TargetMatchingTest {
     @ParameterizedTest
     @CsvSource({"999999999, 1", "4000000000, 0", "99999999999, 0"})
     void aLayersNumberMayBeLongerThanAnInt(String number, int found) {
-        List<ModuleInfo> modules = List.of(
-                ModuleInfo.linear("a.h." + number + ".q", 1, 1), ModuleInfo.linear("a.h.2.q", 1, 1));
+        List<ModuleInfo> modules =
+                List.of(ModuleInfo.linear("a.h." + number + ".q", 1, 1), ModuleInfo.linear("a.h.2.q", 1, 1));
         LoraConfig config = LoraConfig.builder()
                 .optTargetModules("q")
                 .optLayersToTransform(List.of(2, 999999999))
@@ -160,8 +162,7 @@ class TargetMatchingTest {
         LoraConfig config = LoraConfig.builder()
                 .optModulesToSave(List.of("lm_head", "embed_tokens", "head"))
                 .build();
-        assertThat(TargetModules.resolveModulesToSave(config, MODULES))
-                .containsExactly(MODULES.get(0), MODULES.get(5));
+        assertThat(TargetModules.resolveModulesToSave(config, MODULES)).containsExactly(MODULES.get(0), MODULES.get(5));
         assertThat(TargetModules.resolveModulesToSave(LoraConfig.builder().build(), MODULES))
                 .isEmpty();
     }
@@ -177,8 +178,14 @@ class TargetMatchingTest {
 
     @ParameterizedTest
     @CsvSource({
-        "'', '', 0", "a, '', 1", "'', ab, 2", "kitten, sitting, 3", "q_proj, q_proj, 0", "q_proj, k_proj, 1",
-        "abc, ca, 3", "flaw, lawn, 2",
+        "'', '', 0",
+        "a, '', 1",
+        "'', ab, 2",
+        "kitten, sitting, 3",
+        "q_proj, q_proj, 0",
+        "q_proj, k_proj, 1",
+        "abc, ca, 3",
+        "flaw, lawn, 2",
     })
     void distancesAreLevenshteins(String a, String b, int distance) {
         assertThat(NearestNames.distance(a, b)).isEqualTo(distance);
@@ -190,7 +197,9 @@ class TargetMatchingTest {
         List<String> modules = List.of("model.layers.0.mlp.up", "model.layers.0.mlp.down", "up", "model.0", "head.lm");
         assertThat(NearestNames.of("ip", modules)).containsExactly("up", "lm", "down");
         assertThat(NearestNames.of("mpl.up", modules)).containsExactly("mlp.up", "up", "model.0");
-        assertThat(NearestNames.of("x", List.of("h.0", "h.1", "h.y"))).as("numbers are no names").containsExactly("y");
+        assertThat(NearestNames.of("x", List.of("h.0", "h.1", "h.y")))
+                .as("numbers are no names")
+                .containsExactly("y");
         assertThat(NearestNames.of("a.b.c.d.e.f", List.of("a.b"))).containsExactly("a.b");
     }
 }

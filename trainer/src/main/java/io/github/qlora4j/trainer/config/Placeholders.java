@@ -21,7 +21,8 @@ final class Placeholders {
         check("prompt_with_input", template.promptWithInput(), List.of("instruction", "input"), PROMPT, problem);
         check("history_turn", template.historyTurn(), List.of("instruction", "output"), TURN, problem);
         check("answer", template.answer(), ANSWER, ANSWER, problem);
-        if (template.historyTurn() == null && fields(template.prompt() + template.promptWithInput()).contains("{history}")) {
+        if (template.historyTurn() == null
+                && fields(template.prompt() + template.promptWithInput()).contains("{history}")) {
             problem.accept("history_turn", "missing; a prompt with {history} needs it");
         }
     }

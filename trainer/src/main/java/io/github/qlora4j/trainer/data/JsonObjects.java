@@ -53,8 +53,7 @@ public record JsonObjects(JsonObject value, RowPlace place) {
             }
             return array ? array(whole.toString(), file) : rows;
         } catch (CharacterCodingException e) {
-            throw new QloraException(
-                    file + ":" + number + ": this line is not UTF-8. Save the file as UTF-8.", e);
+            throw new QloraException(file + ":" + number + ": this line is not UTF-8. Save the file as UTF-8.", e);
         } catch (IOException e) {
             throw new QloraException(
                     Files.exists(file)

@@ -19,7 +19,9 @@ class FoundTest {
     @Test
     void fiftyProblemsAreShownAndTheOthersCounted() {
         Problem problem = new Problem("f.yaml:1:1", "a", "wrong");
-        assertThat(new ConfigException(Collections.nCopies(50, problem)).getMessage().lines())
+        assertThat(new ConfigException(Collections.nCopies(50, problem))
+                        .getMessage()
+                        .lines())
                 .hasSize(50);
         ConfigException more = new ConfigException(Collections.nCopies(52, problem));
         assertThat(more.getMessage().lines().toList()).hasSize(51).endsWith("… and 2 more problems");
@@ -35,7 +37,8 @@ class FoundTest {
         assertThat(bounds(Double.NEGATIVE_INFINITY, 1e6, false, false).expected("a number"))
                 .isEqualTo("a number at most 1000000");
         assertThat(Bounds.of(null).expected("a number")).isEqualTo("a number");
-        assertThat(new Bounds(0, 0, false, false, List.of(1, 2)).expected("a number")).isEqualTo("one of 1, 2");
+        assertThat(new Bounds(0, 0, false, false, List.of(1, 2)).expected("a number"))
+                .isEqualTo("one of 1, 2");
     }
 
     @Test

@@ -11,8 +11,16 @@ class NearestTest {
 
     @ParameterizedTest
     @CsvSource({
-        "'', '', 0", "a, '', 1", "'', ab, 2", "same, same, 0", "kitten, sitting, 3", "ab, ba, 1", "abcd, acbd, 1",
-        "abc, cab, 2", "seed, sede, 1", "flaw, lawn, 2",
+        "'', '', 0",
+        "a, '', 1",
+        "'', ab, 2",
+        "same, same, 0",
+        "kitten, sitting, 3",
+        "ab, ba, 1",
+        "abcd, acbd, 1",
+        "abc, cab, 2",
+        "seed, sede, 1",
+        "flaw, lawn, 2",
     })
     void edits_areInsertionsDeletionsReplacementsAndSwaps(String a, String b, int edits) {
         assertThat(Nearest.distance(a, b)).isEqualTo(edits);

@@ -187,15 +187,17 @@ class BatchPlanTest {
     @Test
     void aDatasetKnowsItsLargestIdAndItsMeanLength() {
         Dataset data = Dataset.of(List.of(
-                new Example(new int[] {3, 9, 4}, new int[] {3, 9, 4}), new Example(new int[] {5, 6}, new int[] {5, 6})));
+                new Example(new int[] {3, 9, 4}, new int[] {3, 9, 4}),
+                new Example(new int[] {5, 6}, new int[] {5, 6})));
         assertThat(data.largestId()).isEqualTo(9);
         assertThat(Dataset.of(List.of()).largestId()).isZero();
         assertThat(data.report().meanLength()).isEqualTo(2.5);
         assertThat(Dataset.of(List.of()).report().meanLength()).isZero();
         assertThat(data.report().summary()).isEqualTo("2 rows; 5 tokens, 3 learned; mean length 2.5, longest 3");
         assertThat(new DataReport(1000, 1, 2, 3, 994, 5000, 4000, 9, "").summary())
-                .isEqualTo("994 rows of 1,000; 1 bad rows left out; 2 with nothing left to learn left out; 3 answers cut;"
-                        + " 5,000 tokens, 4,000 learned; mean length 5.0, longest 9");
+                .isEqualTo(
+                        "994 rows of 1,000; 1 bad rows left out; 2 with nothing left to learn left out; 3 answers cut;"
+                                + " 5,000 tokens, 4,000 learned; mean length 5.0, longest 9");
     }
 
     @Test

@@ -80,16 +80,16 @@ class JsonObjectsTest {
                 .isInstanceOf(QloraException.class)
                 .hasMessageStartingWith(none + ": there is no such file (looked in ");
         assertThatThrownBy(() -> JsonObjects.read(dir)).hasMessageStartingWith(dir + ": cannot be read: ");
-        Path latin = Files.write(
-                dir.resolve("latin"), "{\"a\": 1}\n{\"b\": \"é\"}".getBytes(StandardCharsets.ISO_8859_1));
+        Path latin =
+                Files.write(dir.resolve("latin"), "{\"a\": 1}\n{\"b\": \"é\"}".getBytes(StandardCharsets.ISO_8859_1));
         assertThatThrownBy(() -> JsonObjects.read(latin))
                 .hasMessage(latin + ":2: this line is not UTF-8. Save the file as UTF-8.");
     }
 
     @Test
     void fieldsAreAskedForByName() throws IOException {
-        Path file = file("{\"a\": \"x\", \"b\": null, \"c\": \"" + "y".repeat(58) + "\", \"d\": [\"" + "z".repeat(57)
-                + "\"]}");
+        Path file = file(
+                "{\"a\": \"x\", \"b\": null, \"c\": \"" + "y".repeat(58) + "\", \"d\": [\"" + "z".repeat(57) + "\"]}");
         JsonObjects row = JsonObjects.read(file).get(0);
         assertThat(row.text("a")).isEqualTo("x");
         assertThat(row.textOrEmpty("a")).isEqualTo("x");

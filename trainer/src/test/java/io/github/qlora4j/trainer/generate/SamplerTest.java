@@ -104,7 +104,15 @@ class SamplerTest {
         Sampler sampler = new Sampler(new Sampling(1, 2, 1, 1, 0), new int[0]);
         assertThat(sampler.choices(new float[] {2, 3, 2, -0f, 2}).tokens()).containsExactly(1, 0, 2, 4);
         Sampler all = new Sampler(new Sampling(1, 9, 1, 1, 0), new int[0]);
-        assertThat(all.choices(new float[] {-1, 0f, -2, -0f}).tokens()).containsExactly(1, 3, 0, 2);
+        assertThat(all.choices(new float[] {-1, -0f, -2, 0f}).tokens()).containsExactly(1, 3, 0, 2);
+    }
+
+    @Test
+    void largeScoresDoNotOverflow() {
+        Sampler.Choices choices =
+                new Sampler(new Sampling(0.5, 0, 1, 1, 0), new int[0]).choices(new float[] {999, 1000});
+        assertThat(choices.tokens()).containsExactly(1, 0);
+        assertThat(choices.weights()).containsExactly(1, Math.exp(-2));
     }
 
     @Test

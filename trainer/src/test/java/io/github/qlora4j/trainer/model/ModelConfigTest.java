@@ -38,9 +38,8 @@ class ModelConfigTest {
     /** The file that says the least, with the keys of {@code entries} besides or instead; a null takes a key out. */
     private Path file(String entries) throws IOException {
         JsonObject json = JsonParser.parseString(LEAST).getAsJsonObject();
-        for (var entry : JsonParser.parseString("{" + entries + "}")
-                .getAsJsonObject()
-                .entrySet()) {
+        for (var entry :
+                JsonParser.parseString("{" + entries + "}").getAsJsonObject().entrySet()) {
             json.add(entry.getKey(), entry.getValue());
         }
         return Files.writeString(dir.resolve("config.json"), json.toString());
@@ -189,7 +188,9 @@ class ModelConfigTest {
         Files.writeString(file, "[1]");
         assertThatThrownBy(() -> ModelConfig.read(dir)).hasMessage(file + ": expected a JSON object, got [1]");
         Files.writeString(file, "{\"a\": ");
-        assertThatThrownBy(() -> ModelConfig.read(dir)).hasMessageStartingWith(file + ": is not JSON: ");
+        assertThatThrownBy(() -> ModelConfig.read(dir))
+                .hasMessageStartingWith(file + ": is not JSON: ")
+                .hasMessageNotContaining("nested");
         Files.write(file, new byte[] {'{', '"', (byte) 0xff, '"', '}'});
         assertThatThrownBy(() -> ModelConfig.read(dir)).hasMessageStartingWith(file + ": cannot be read: ");
         try (RandomAccessFile hole = new RandomAccessFile(file.toFile(), "rw")) {
@@ -215,9 +216,8 @@ class ModelConfigTest {
                 "\"model_type\": \"mistral\", \"sliding_window\": 9, \"layer_types\": [\"full_attention\", \"sliding_attention\", \"full_attention\", \"?\"] | 0 9 0",
             })
     void windowsAreThoseOfEachFamily(String entries, String windows) throws IOException {
-        assertThat(read(entries).slidingWindows()).isEqualTo(Stream.of(windows.split(" "))
-                .map(Integer::valueOf)
-                .toList());
+        assertThat(read(entries).slidingWindows())
+                .isEqualTo(Stream.of(windows.split(" ")).map(Integer::valueOf).toList());
     }
 
     @Test
@@ -303,16 +303,10 @@ class ModelConfigTest {
                 "\"factor\": 40, \"mscale_all_dim\": 0.707 | 40 | 1.3688879454113936 | 32 | 1 | 2048 | true",
             })
     void yarnsFactorsAreThoseOfTransformers(
-            String keys,
-            double factor,
-            double attention,
-            double fast,
-            double slow,
-            int original,
-            boolean truncate)
+            String keys, double factor, double attention, double fast, double slow, int original, boolean truncate)
             throws IOException {
-        RopeScaling.Yarn yarn = (RopeScaling.Yarn)
-                read("\"rope_scaling\": {\"rope_type\": \"yarn\", " + keys + "}").ropeScaling();
+        RopeScaling.Yarn yarn = (RopeScaling.Yarn) read("\"rope_scaling\": {\"rope_type\": \"yarn\", " + keys + "}")
+                .ropeScaling();
         assertThat(yarn.factor()).isEqualTo(factor);
         // one logarithm apart at most: Java's and C's may differ in the last bit
         assertThat(yarn.attentionFactor()).isCloseTo(attention, within(4e-16));

@@ -17,7 +17,8 @@ class OptimizerConfigTest {
 
     @Test
     void hasTheDefaultsOfTrainingArguments() {
-        assertThat(ADAMW).isEqualTo(new OptimizerConfig(OptimizerName.ADAMW_TORCH, 0.9, 0.999, 1e-8, 0, 64 << 20, null));
+        assertThat(ADAMW)
+                .isEqualTo(new OptimizerConfig(OptimizerName.ADAMW_TORCH, 0.9, 0.999, 1e-8, 0, 64 << 20, null));
     }
 
     @Test
@@ -44,8 +45,8 @@ class OptimizerConfigTest {
     })
     void refusesWhatIsOutOfRangeByItsKey(
             double beta1, double beta2, double eps, double decay, long resident, String message) {
-        assertThatThrownBy(() -> new OptimizerConfig(
-                        OptimizerName.ADAMW_TORCH, beta1, beta2, eps, decay, resident, null))
+        assertThatThrownBy(
+                        () -> new OptimizerConfig(OptimizerName.ADAMW_TORCH, beta1, beta2, eps, decay, resident, null))
                 .isInstanceOf(QloraException.class)
                 .hasMessage(message);
     }

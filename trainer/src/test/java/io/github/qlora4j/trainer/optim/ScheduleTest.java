@@ -59,7 +59,8 @@ class ScheduleTest {
         assertThat(Schedule.cosine(1, 10, 10).learningRate(10)).isEqualTo(1);
         assertThat(Schedule.cosine(1, 10, 5).learningRate(20)).isEqualTo(1);
         assertThat(Schedule.polynomial(1, 10, 10, 0.25, 2).learningRate(10)).isEqualTo(0.25);
-        assertThat(Schedule.polynomial(1, 2, 10, 0.25, 2).learningRate(10)).isEqualTo(0.25);
+        assertThat(Schedule.polynomial(2, 2, 10, 0.25, 2).learningRate(10)).isEqualTo(0.25);
+        assertThat(Schedule.polynomial(2, 2, 10, 0.25, 2).learningRate(11)).isEqualTo(0.25);
         assertThat(Schedule.constantWithWarmup(4, 2).learningRate(1)).isEqualTo(2);
         assertThat(Schedule.constant(4).learningRate(0)).isEqualTo(4);
     }
@@ -67,7 +68,8 @@ class ScheduleTest {
     @Test
     void aRateOfZeroIsARate() {
         assertThat(Schedule.linear(0, 0, 10).learningRate(3)).isZero();
-        assertThatThrownBy(() -> Schedule.constant(-1e-9)).hasMessage("learning_rate must be a number >= 0, got -1.0E-9");
+        assertThatThrownBy(() -> Schedule.constant(-1e-9))
+                .hasMessage("learning_rate must be a number >= 0, got -1.0E-9");
         assertThatThrownBy(() -> Schedule.constantWithWarmup(1, -1)).hasMessage("warmup_steps must be >= 0, got -1");
     }
 

@@ -261,7 +261,8 @@ class MemoryPlanTest {
     @Test
     void everyItem_ofAnUnquantizedRun_isWhatIsKept() {
         MemoryPlan plan = MemoryPlan.of(
-                small(), small(null, true, Dtype.FLOAT32, OptimizerName.ADAMW_TORCH).recomputing(0));
+                small(),
+                small(null, true, Dtype.FLOAT32, OptimizerName.ADAMW_TORCH).recomputing(0));
         assertThat(items(plan, 0))
                 .containsOnly(
                         Map.entry("program and libraries", PROGRAM),
@@ -292,8 +293,7 @@ class MemoryPlanTest {
                 .containsEntry("adapter's float32 master copy", 1024L * 4)
                 .containsEntry("optimizer state", 2 * (1024L + 4 * 4));
         // paged: what no update holds at once stays out, and the master copy is paged too
-        MemoryPlan paged = MemoryPlan.of(
-                small(), small(once, true, Dtype.BFLOAT16, OptimizerName.PAGED_ADAMW_8BIT));
+        MemoryPlan paged = MemoryPlan.of(small(), small(once, true, Dtype.BFLOAT16, OptimizerName.PAGED_ADAMW_8BIT));
         assertThat(items(paged, 1)).doesNotContainKeys("optimizer state", "adapter's float32 master copy");
         assertThat(items(paged, 2)).containsEntry("optimizer state", 5000L);
         MemoryPlan all = MemoryPlan.of(small(), small(once, true, Dtype.FLOAT32, OptimizerName.PAGED_ADAMW_8BIT));
@@ -318,8 +318,7 @@ class MemoryPlanTest {
                 .containsEntry("the largest tensor while it is cast", TABLE * 2)
                 .containsEntry("linear layers", 2 * BLOCK * 4);
         // 256 of the 300 positions have logits at once
-        assertThat(items(plan, 1))
-                .containsEntry("the head, in chunks of 256", 256L * 96 * (4 + 2 * 4) + 300L * 32 * 4);
+        assertThat(items(plan, 1)).containsEntry("the head, in chunks of 256", 256L * 96 * (4 + 2 * 4) + 300L * 32 * 4);
     }
 
     @Test
@@ -331,7 +330,9 @@ class MemoryPlanTest {
                         + Figures.bytes(plan.peakBytes()));
         assertThat(plan.lines())
                 .hasSize(1 + 3 + 7 + 13 + 9)
-                .contains("  load                            300 MB", "    embeddings                                   6.14 kB");
+                .contains(
+                        "  load                            300 MB",
+                        "    embeddings                                   6.14 kB");
         JsonObject json = plan.json();
         assertThat(json.get("model_type").getAsString()).isEqualTo("mistral");
         assertThat(json.get("base_parameters").getAsLong()).isEqualTo(2 * BLOCK + NORMS + 2 * TABLE);
