@@ -29,6 +29,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Counts are those of transformers and peft; see {@code scripts/golden/footprint.py}. */
@@ -163,6 +164,8 @@ class MemoryPlanTest {
         assertThat(between.settings().recomputedLayers()).isBetween(1, shape.layers() - 1);
         assertThat(MemoryPlan.within(shape, settings, Long.MAX_VALUE).settings().recomputedLayers())
                 .isZero();
+        assertThat(MemoryPlan.within(shape, settings, none).settings().recomputedLayers())
+                .isZero();
         assertThat(MemoryPlan.within(shape, settings, 0).settings().recomputedLayers())
                 .isEqualTo(shape.layers());
     }
@@ -191,6 +194,39 @@ class MemoryPlanTest {
         assertThatThrownBy(() -> shape(config))
                 .isInstanceOf(QloraException.class)
                 .hasMessageContaining("hidden_size");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "hidden_size, 1048576",
+        "intermediate_size, 1048576",
+        "num_attention_heads, 8192", // times head_dim 128
+        "vocab_size, 16777216",
+        "num_hidden_layers, 10000",
+    })
+    void theLargestSizes_areTaken_andOneMoreIsRefused(String key, int most) throws IOException {
+        JsonObject config = config("llama-2-7b q,v");
+        config.addProperty("head_dim", 128);
+        config.addProperty("num_key_value_heads", 1);
+        config.addProperty(key, most);
+        assertThat(shape(config).layers()).isPositive();
+        config.addProperty(key, most + 1);
+        assertThatThrownBy(() -> shape(config))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("config.json: " + key)
+                .hasMessageContaining("at most ");
+    }
+
+    @Test
+    void biasesOfTargets_areThoseThatTheModelHas() throws IOException {
+        ModelShape qwen = new ModelShape(ModelConfig.read(Path.of("src/test/resources/golden/models/qwen2")));
+        LoraConfig lora = LoraConfig.builder()
+                .optTargetModules("k_proj", "down_proj")
+                .optBias(Bias.LORA_ONLY)
+                .build();
+        // two key heads of 16 in each layer; down_proj has no bias
+        assertThat(qwen.trained(lora).biases()).isEqualTo(32L * qwen.layers());
+        assertThat(small().trained(lora).biases()).isZero();
     }
 
     // Counted by hand: hidden 32, 4 heads and 2 key heads of 8, MLP 48, 2 layers, vocabulary 96, 100 tokens.
@@ -282,6 +318,14 @@ class MemoryPlanTest {
         assertThat(items(plan, 2)).containsEntry("optimizer state", 1024L * 8);
         assertThat(plan.parameters()).isEqualTo(2 * BLOCK + NORMS + 2 * TABLE + 1004);
         assertThat(plan.footprintBytes()).isEqualTo((2 * BLOCK + NORMS + 2 * TABLE) * 2 + 8 * 4);
+    }
+
+    @Test
+    void biases_areKeptInTheDtypeOfTheNorms() {
+        ModelShape qwen = new ModelShape(ModelConfig.read(Path.of("src/test/resources/golden/models/qwen2")));
+        MemoryPlan plan = MemoryPlan.of(qwen, small(null, false, Dtype.FLOAT32, OptimizerName.ADAMW_TORCH));
+        assertThat(qwen.biases()).isPositive();
+        assertThat(items(plan, 0)).containsEntry("norms and biases", (qwen.norms() + qwen.biases()) * 2);
     }
 
     @Test
