@@ -1,6 +1,6 @@
 package io.github.qlora4j.peft;
 
-import java.math.BigDecimal;
+import io.github.qlora4j.quant.internal.PythonFloat;
 import java.util.Collection;
 import java.util.Iterator;
 import java.util.Map;
@@ -27,7 +27,7 @@ final class PythonJson {
         } else if (value instanceof String text) {
             string(text);
         } else if (value instanceof Double number) {
-            out.append(number(number));
+            out.append(PythonFloat.of(number));
         } else {
             out.append(value); // null, booleans and integers are spelt as Java does
         }
@@ -64,19 +64,6 @@ final class PythonJson {
             out.append(it.hasNext() ? "," : newline);
         }
         out.append(']');
-    }
-
-    /** Python writes 0.0001 where Java would write 1.0E-4; below that both have an exponent, spelt differently. */
-    private static String number(double value) {
-        double size = Math.abs(value);
-        if (value == 0 || size >= 1e-4 && size < 1e16) {
-            String plain = BigDecimal.valueOf(value).stripTrailingZeros().toPlainString();
-            return plain.contains(".") ? plain : plain + ".0";
-        }
-        String[] parts = Double.toString(value).split("E");
-        String digits = parts[0].endsWith(".0") ? parts[0].substring(0, parts[0].length() - 2) : parts[0];
-        int exponent = Integer.parseInt(parts[1]);
-        return digits + "e" + (exponent < 0 ? "-" : "+") + (Math.abs(exponent) < 10 ? "0" : "") + Math.abs(exponent);
     }
 
     private void string(String text) {

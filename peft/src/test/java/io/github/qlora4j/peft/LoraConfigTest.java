@@ -56,6 +56,75 @@ class LoraConfigTest {
                 .hasMessageContaining("q_proj(");
     }
 
+    @Test
+    void namesTheKeyThatIsWrongAtTheEdgesToo() {
+        assertWrong(b -> b.optLoraDropout(-0.1), "lora_dropout is -0.1. It must be at least 0 and below 1.");
+        assertWrong(
+                b -> b.optAlphaPattern(Map.of("q_proj", Double.POSITIVE_INFINITY)), "alpha_pattern 'q_proj' is Inf");
+        assertWrong(b -> b.optAlphaPattern(Map.of("q_proj(", 1.0)), "alpha_pattern is not a regular expression");
+        assertWrong(b -> b.optModulesToSave(List.of(" ")), "modules_to_save holds an empty name");
+        assertWrong(b -> b.optModulesToSave(List.of("(")), "modules_to_save is not a regular expression");
+        assertWrong(
+                b -> b.optLayersToTransform(List.of(1)).optLayersPattern(List.of("(")),
+                "layers_pattern is not a regular expression");
+        assertWrong(b -> b.optExcludeModules(new TargetModules.AllLinear()), "exclude_modules must be a list");
+        assertWrong(
+                b -> b.optTargetModules(new TargetModules.Regex("q")).optLayersToTransform(List.of(1)),
+                "layers_to_transform cannot be used");
+        assertWrong(
+                b -> b.optTargetModules(new TargetModules.Regex("q")).optLayersPattern(List.of("h")),
+                "layers_pattern cannot be used");
+        assertThatThrownBy(() -> TargetModules.names("q_proj", " "))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("target_modules holds an empty name");
+        LoraConfig least = LoraConfig.builder()
+                .optR(1)
+                .optLoraDropout(0)
+                .optExcludeModules(new TargetModules.Regex("q"))
+                .optLayersToTransform(List.of(0))
+                .build();
+        assertThat(least.layersToTransform()).containsExactly(0);
+    }
+
+    @Test
+    void aBuilderKeepsEveryFieldOfTheConfigurationItStartsFrom() {
+        LoraConfig config = LoraConfig.builder()
+                .optR(3)
+                .optLoraAlpha(5)
+                .optLoraDropout(0.25)
+                .optTargetModules(TargetModules.names("k_proj"))
+                .optExcludeModules(TargetModules.names("o_proj"))
+                .optInitLoraWeights(InitLoraWeights.GAUSSIAN)
+                .optUseRslora(true)
+                .optRankPattern(Map.of("a", 2))
+                .optAlphaPattern(Map.of("b", 4.0))
+                .optLayersToTransform(List.of(1))
+                .optLayersPattern(List.of("h"))
+                .optBias(Bias.ALL)
+                .optModulesToSave(List.of("lm_head"))
+                .optFanInFanOut(true)
+                .build();
+        assertThat(config.toBuilder().build()).isEqualTo(config);
+        assertThat(config)
+                .isEqualTo(new LoraConfig(
+                        3,
+                        5,
+                        0.25,
+                        TargetModules.names("k_proj"),
+                        TargetModules.names("o_proj"),
+                        InitLoraWeights.GAUSSIAN,
+                        true,
+                        Map.of("a", 2),
+                        Map.of("b", 4.0),
+                        List.of(1),
+                        List.of("h"),
+                        Bias.ALL,
+                        List.of("lm_head"),
+                        true));
+        assertThat(config.scaling(4, 6)).isEqualTo(3);
+        assertThat(config.toBuilder().optUseRslora(false).build().scaling(4, 6)).isEqualTo(1.5);
+    }
+
     private static void assertWrong(UnaryOperator<LoraConfig.Builder> change, String message) {
         LoraConfig.Builder builder = change.apply(LoraConfig.builder());
         assertThatThrownBy(builder::build).isInstanceOf(QloraException.class).hasMessageContaining(message);

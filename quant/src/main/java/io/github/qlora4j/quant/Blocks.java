@@ -34,11 +34,12 @@ final class Blocks {
             throw new QloraException("dtype " + dtype.torchName()
                     + " cannot be quantized or dequantized to; expected float32, float16 or bfloat16");
         }
+        if (blocksize < 1 || CHUNK % blocksize != 0) {
+            throw new IllegalArgumentException("blocks of " + blocksize + " elements do not divide " + CHUNK);
+        }
         long elements = wide.remaining() / dtype.bytes();
         long blocks = FourBitConfig.blocks(elements, blocksize);
-        if (blocksize < 1
-                || CHUNK % blocksize != 0
-                || wide.remaining() % dtype.bytes() != 0
+        if (wide.remaining() % dtype.bytes() != 0
                 || narrow.remaining() != narrowBytes
                 || absmax.remaining() != blocks * Float.BYTES
                 || !wide.isDirect()

@@ -27,10 +27,6 @@ final class HalfFloat {
         return FLOATS[bits & 0xffff];
     }
 
-    static float ofBf16(short bits) {
-        return Float.intBitsToFloat(bits << 16);
-    }
-
     static short toFp16(float value) {
         int bits = Float.floatToRawIntBits(value);
         int sign = bits >>> 16 & 0x8000;

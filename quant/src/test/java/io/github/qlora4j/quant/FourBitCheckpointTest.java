@@ -101,22 +101,6 @@ class FourBitCheckpointTest {
         }
     }
 
-    @ParameterizedTest
-    @CsvSource({
-        "0.1, 0.1",
-        "1e-5, 1e-05",
-        "1e16, 1e+16",
-        "123456789, 123456789.0",
-        "-2.5e-7, -2.5e-07",
-        "2e-3, 0.002",
-        "1e22, 1e+22",
-        "2.2250738585072014E-308, 2.2250738585072014e-308",
-        "0, 0.0"
-    })
-    void numbersAreWrittenAsPythonDoes(double value, String text) {
-        assertThat(PythonFloat.of(value)).isEqualTo(text);
-    }
-
     private static byte[] bytes(NDArray tensor) {
         byte[] bytes = new byte[(int) Torch.byteSize(tensor)];
         Torch.bytes(tensor, 0, bytes.length).get(bytes);

@@ -135,6 +135,50 @@ class KernelTest {
 
     @ParameterizedTest
     @MethodSource("kernels")
+    void oneNumberABlockComesBackAsItWas(Kernel kernel) {
+        // Whole blocks only: the last one ends where the memory does.
+        int n = 512;
+        float[] values = new float[n];
+        for (int i = 0; i < n; i++) {
+            values[i] = i < n / 2 ? 0.5f : -3f;
+        }
+        ByteBuffer absmax = GoldenInputs.direct(8);
+        ByteBuffer out = GoldenInputs.direct(4L * n);
+        ByteBuffer packed = GoldenInputs.direct(n / 2);
+        kernel.quantizeFourBit(
+                QuantType.NF4, 256, Dtype.FLOAT32, GoldenInputs.memory(Dtype.FLOAT32, values), packed, absmax);
+        assertThat(absmax.asFloatBuffer().get(0)).isEqualTo(0.5f);
+        assertThat(absmax.asFloatBuffer().get(1)).isEqualTo(3f);
+        kernel.dequantizeFourBit(QuantType.NF4, 256, packed, absmax, Dtype.FLOAT32, out);
+        assertThat(out).isEqualTo(GoldenInputs.memory(Dtype.FLOAT32, values));
+        ByteBuffer codes = GoldenInputs.direct(n);
+        kernel.quantizeEightBit(
+                DynamicMap.SIGNED, 256, Dtype.FLOAT32, GoldenInputs.memory(Dtype.FLOAT32, values), codes, absmax);
+        kernel.dequantizeEightBit(DynamicMap.SIGNED, 256, codes, absmax, Dtype.FLOAT32, out);
+        assertThat(out.asFloatBuffer().get(0)).isEqualTo(0.5f);
+        // the map is not symmetric: it has 1 and its largest negative number is -0.9929687
+        assertThat(out.asFloatBuffer().get(n - 1))
+                .isEqualTo(3f * DynamicMap.SIGNED.values()[0]);
+    }
+
+    @Test
+    void aMapOfACheckpointIsTheUsualOneOnlyWhereItIsEqual() {
+        float[] values = DynamicMap.SIGNED.values();
+        assertThat(DynamicMap.of(values)).isSameAs(DynamicMap.SIGNED);
+        values[7] = Math.nextUp(values[7]);
+        DynamicMap other = DynamicMap.of(values);
+        float changed = values[7];
+        values[7] = 0;
+        assertThat(other.values()[7]).isEqualTo(changed);
+    }
+
+    @Test
+    void kernelsHaveTheNamesThatAConfigurationUses() {
+        assertThat(BuiltinKernel.INSTANCE.name()).isEqualTo("builtin");
+    }
+
+    @ParameterizedTest
+    @MethodSource("kernels")
     void whatIsNotFiniteIsRefused(Kernel kernel) {
         try (NDManager manager = Torch.newManager()) {
             for (float bad : new float[] {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY}) {

@@ -97,8 +97,6 @@ public final class StrictJson {
             why = "it is not UTF-8 text";
         } else if (e instanceof EOFException) {
             why = "it ends in the middle";
-        } else if (e instanceof MalformedJsonException || e instanceof NumberFormatException) {
-            why = firstLine(e.getMessage());
         } else {
             why = firstLine(String.valueOf(e.getMessage()));
         }

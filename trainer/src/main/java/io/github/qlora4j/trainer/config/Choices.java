@@ -1,9 +1,9 @@
 package io.github.qlora4j.trainer.config;
 
+import io.github.qlora4j.quant.QloraException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 import org.snakeyaml.engine.v2.nodes.MappingNode;
 import org.snakeyaml.engine.v2.nodes.Node;
@@ -48,10 +48,12 @@ final class Choices {
                 return wrong(node, key, report, "; did you mean " + ALL_LINEAR + "?");
             }
             try {
-                Pattern.compile(text);
+                // read as peft reads it: Python's (?P<name>…) is understood
+                new io.github.qlora4j.peft.TargetModules.Regex(text);
                 return new TargetModules.Regex(text);
-            } catch (PatternSyntaxException e) {
-                report.add(node, key, "not a regular expression: " + e.getDescription() + "; got " + Found.in(node));
+            } catch (QloraException e) {
+                String why = e.getCause() instanceof PatternSyntaxException p ? p.getDescription() : e.getMessage();
+                report.add(node, key, "not a regular expression: " + why + "; got " + Found.in(node));
                 return null;
             }
         }

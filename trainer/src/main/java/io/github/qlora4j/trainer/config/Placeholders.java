@@ -10,7 +10,7 @@ final class Placeholders {
 
     private static final Pattern WORD = Pattern.compile("\\{([A-Za-z_]+)\\}");
     private static final List<String> PROMPT = List.of("instruction", "input", "history");
-    private static final List<String> TURN = List.of("instruction", "input", "output");
+    private static final List<String> TURN = List.of("instruction", "output");
     private static final List<String> ANSWER = List.of("output");
 
     private Placeholders() {}
@@ -21,7 +21,8 @@ final class Placeholders {
         check("prompt_with_input", template.promptWithInput(), List.of("instruction", "input"), PROMPT, problem);
         check("history_turn", template.historyTurn(), List.of("instruction", "output"), TURN, problem);
         check("answer", template.answer(), ANSWER, ANSWER, problem);
-        if (template.historyTurn() == null && (template.prompt() + template.promptWithInput()).contains("{history}")) {
+        if (template.historyTurn() == null
+                && fields(template.prompt() + template.promptWithInput()).contains("{history}")) {
             problem.accept("history_turn", "missing; a prompt with {history} needs it");
         }
     }
@@ -31,12 +32,13 @@ final class Placeholders {
         if (text == null) {
             return;
         }
+        String fields = fields(text);
         for (String word : must) {
-            if (!text.contains("{" + word + "}")) {
+            if (!fields.contains("{" + word + "}")) {
                 problem.accept(part, "expected text that holds {" + word + "}; got \"" + Found.shown(text) + "\"");
             }
         }
-        Matcher m = WORD.matcher(text);
+        Matcher m = WORD.matcher(fields);
         while (m.find()) {
             if (!may.contains(m.group(1))) {
                 problem.accept(
@@ -45,5 +47,10 @@ final class Placeholders {
                                 + "}" + Nearest.hint(m.group(1), may));
             }
         }
+    }
+
+    /** The text without its double braces, which stand for single ones. */
+    private static String fields(String text) {
+        return text.replace("{{", "").replace("}}", "");
     }
 }

@@ -6,6 +6,7 @@ import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import com.google.gson.stream.JsonReader;
 import com.google.gson.stream.JsonToken;
+import com.google.gson.stream.MalformedJsonException;
 import io.github.qlora4j.quant.QloraException;
 import java.io.IOException;
 import java.io.StringReader;
@@ -30,7 +31,7 @@ public record JsonObjects(JsonObject value, RowPlace place) {
      */
     public static List<JsonObjects> read(Path file) {
         List<JsonObjects> rows = new ArrayList<>();
-        int number = 1;
+        int number = 0;
         try (Utf8Lines lines = Utf8Lines.open(file)) {
             StringBuilder whole = new StringBuilder();
             boolean array = false;
@@ -52,8 +53,7 @@ public record JsonObjects(JsonObject value, RowPlace place) {
             }
             return array ? array(whole.toString(), file) : rows;
         } catch (CharacterCodingException e) {
-            throw new QloraException(
-                    file + ":" + (number + 1) + ": this line is not UTF-8. Save the file as UTF-8.", e);
+            throw new QloraException(file + ":" + number + ": this line is not UTF-8. Save the file as UTF-8.", e);
         } catch (IOException e) {
             throw new QloraException(
                     Files.exists(file)
@@ -68,7 +68,7 @@ public record JsonObjects(JsonObject value, RowPlace place) {
         try {
             JsonReader reader = JsonRow.strict(new StringReader(text));
             JsonElement value = JsonParser.parseReader(reader);
-            if (reader.peek() == JsonToken.END_DOCUMENT && value instanceof JsonObject object) {
+            if (ended(reader) && value instanceof JsonObject object) {
                 return new JsonObjects(object, place);
             }
         } catch (IOException | JsonParseException | IllegalStateException e) {
@@ -91,12 +91,21 @@ public record JsonObjects(JsonObject value, RowPlace place) {
                 rows.add(new JsonObjects(object, place));
             }
             reader.endArray();
-            if (reader.peek() != JsonToken.END_DOCUMENT) {
+            if (!ended(reader)) {
                 throw new QloraException(file + ":" + JsonRow.line(reader) + ": there is more behind the array's ]");
             }
             return rows;
         } catch (IOException | JsonParseException | IllegalStateException e) {
             throw new QloraException(file + ":" + JsonRow.line(reader) + ": damaged JSON, or it ends too early", e);
+        }
+    }
+
+    /** Gson's strict reader throws where something follows. */
+    private static boolean ended(JsonReader reader) throws IOException {
+        try {
+            return reader.peek() == JsonToken.END_DOCUMENT;
+        } catch (MalformedJsonException e) {
+            return false;
         }
     }
 

@@ -134,6 +134,8 @@ class ConfigFileTest {
     void targetModules_isAListOrAnExpressionOrPeftsDefault() {
         assertThat(targets("[q_proj]")).isEqualTo(TargetModules.names("q_proj"));
         assertThat(targets("'.*\\.(q|v)_proj'")).isEqualTo(new TargetModules.Regex(".*\\.(q|v)_proj"));
+        String python = "(?P<front>.*)_proj";
+        assertThat(targets("'" + python + "'")).isEqualTo(new TargetModules.Regex(python));
         assertThat(targets("null")).isEqualTo(new TargetModules.ModelDefault());
     }
 
@@ -228,12 +230,28 @@ class ConfigFileTest {
                 "{answer: '{output}'} | data.template.prompt: missing",
                 "{prompt: '{instruction} {history}'} | data.template.history_turn: missing",
                 "{prompt: {instruction}} | write it in quotes if it begins with {",
+                "{prompt: '{{instruction}}'} | data.template.prompt: expected text that holds {instruction}",
+                "{prompt: '{instruction}', prompt_with_input: '{instruction}'} | data.template.prompt_with_input: expected text that holds {input}",
+                "{prompt: '{instruction}', prompt_with_input: '{input}'} | data.template.prompt_with_input: expected text that holds {instruction}",
+                "{prompt: '{instruction}', prompt_with_input: '{instruction} {input} {history}'} | data.template.history_turn: missing",
+                "{prompt: '{instruction}', history_turn: '{instruction}'} | data.template.history_turn: expected text that holds {output}",
+                "{prompt: '{instruction}', history_turn: '{output}'} | data.template.history_turn: expected text that holds {instruction}",
+                "{prompt: '{instruction}', history_turn: '{instruction} {output} {input}'} | data.template.history_turn: unknown placeholder {input}; here stand {instruction}, {output}",
+                "{prompt: '{instruction}', answer: '{instruction}{output}'} | data.template.answer: unknown placeholder {instruction}; here stand {output}",
+                "{prompt: '{instruction}', answer: 'yes'} | data.template.answer: expected text that holds {output}",
                 "human_asistant | did you mean human_assistant?",
                 "null | expected one of human_assistant, alpaca, or a map",
             })
     void mistakeInATemplate_isNamed(String template, String expected) {
         assertThat(problems("model: {path: m}\ndata: {train: a, template: " + template + "}"))
                 .anySatisfy(p -> assertThat(p).contains(expected).startsWith("f.yaml:2:"));
+    }
+
+    @Test
+    void twoBracesInATemplate_areText() {
+        String yaml = "model: {path: m}\ndata: {train: a, template: {prompt: '{{json}} {{{instruction}}}'}}";
+        assertThat(parse(yaml).data().template())
+                .isEqualTo(new TemplateChoice.Custom("{{json}} {{{instruction}}}", null, null, "{output}"));
     }
 
     @ParameterizedTest

@@ -88,6 +88,13 @@ class ResolvedYamlTest {
     }
 
     @Test
+    void onlyTextBeyondAscii_isQuoted() {
+        String written =
+                ResolvedYaml.write(ConfigFileTest.parse("model: {path: 'a b~'}\ndata: {train: [ä, \"x\\ty\"]}"));
+        assertThat(written).contains("  path: a b~\n", "  train: [\"ä\", \"x\\ty\"]\n");
+    }
+
+    @Test
     void comments_standAtTheHead() {
         RunConfig config = ConfigFileTest.parse(FULL);
         String written = ResolvedYaml.write(config, List.of("qlora4j 0.1", "two\nlines: here"));

@@ -48,6 +48,12 @@ class RunConfigTest {
                 .hasMessageContaining("lora.r: expected a whole number of at least 1 and at most 65536; got 0")
                 .hasMessageContaining("training.max_step: unknown key; did you mean max_steps?")
                 .hasMessageContaining("training.learning_rate: expected a number of at least 0; got .nan");
+        assertThatThrownBy(() -> RunConfig.builder()
+                        .opt("training.learning_rate", Double.NEGATIVE_INFINITY)
+                        .opt("training.weight_decay", Double.POSITIVE_INFINITY)
+                        .build())
+                .hasMessageContaining("training.learning_rate: expected a number of at least 0; got -.inf")
+                .hasMessageContaining("training.weight_decay: expected a number of at least 0; got .inf");
         assertThatThrownBy(() -> RunConfig.builder().opt("lora.r", new Object()))
                 .isInstanceOf(IllegalArgumentException.class);
     }
@@ -112,7 +118,10 @@ class RunConfigTest {
         }
         assertThat(MemorySize.parse("1.5 GiB").bytes()).isEqualTo(3L << 29);
         assertThat(MemorySize.parse("4096")).hasToString("4KiB");
-        for (String text : List.of("", "GB", "-1GB", "1e9", "9".repeat(18) + "TB", "1 XB", "0")) {
+        assertThat(MemorySize.parse(" 8388607TiB ").bytes()).isEqualTo(8388607L << 40);
+        assertThat(MemorySize.parse("1.9B").bytes()).isEqualTo(1);
+        for (String text : List.of(
+                "0.9B", "8388608TiB", "1.1234567GB", "", "GB", "-1GB", "1e9", "9".repeat(18) + "TB", "1 XB", "0")) {
             assertThatThrownBy(() -> MemorySize.parse(text)).isInstanceOf(IllegalArgumentException.class);
         }
     }

@@ -142,6 +142,65 @@ class BatchPlanTest {
     }
 
     @Test
+    void whatCannotBeIsRefused() {
+        for (int[] wrong : new int[][] {{0, 1, 0}, {1, 0, 0}, {1, 1, -1}}) {
+            assertThatThrownBy(() -> new BatchPlan.Order(wrong[0], wrong[1], true, 1, wrong[2]))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("batchSize=" + wrong[0] + ", accumulation=" + wrong[1]);
+        }
+        BatchPlan plan = new BatchPlan(Rows.dataset(3, 1), new BatchPlan.Order(1, 1, true, 1, 0));
+        assertThatThrownBy(() -> plan.step(-1)).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> plan.totalSteps(0, 0)).isInstanceOf(QloraException.class);
+        assertThatThrownBy(() -> new Batch(List.of())).isInstanceOf(IllegalArgumentException.class);
+        assertThatThrownBy(() -> new Example(new int[2], new int[1]))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("labels must be as many as ids: 1 labels, 2 ids");
+    }
+
+    @Test
+    void aRowAsLongAsABinFillsIt() {
+        Dataset data = Dataset.of(List.of(Rows.example(8, 1, new Random(1)), Rows.example(8, 1, new Random(2))));
+        BatchPlan plan = new BatchPlan(data, new BatchPlan.Order(1, 1, false, 1, 8));
+        Packing packing = plan.packing().orElseThrow();
+        assertThat(packing.bins()).hasSize(2);
+        assertThat(packing.fill()).isEqualTo(1);
+        assertThat(packing.summary(2)).isEqualTo("packing: 2 rows in 2 bins of up to 8 tokens, 100.0 % full");
+        assertThat(plan.batchesPerEpoch()).isEqualTo(2);
+        assertThat(new Packing(List.of(), 8, 0).fill()).isZero();
+        BatchPlan unpacked = new BatchPlan(data, new BatchPlan.Order(1, 1, false, 1, 0));
+        assertThat(unpacked.packing()).isEmpty();
+    }
+
+    @Test
+    void eachRowGoesToTheFullestBinThatTakesIt() {
+        List<Example> rows = new ArrayList<>();
+        for (int length : new int[] {5, 7, 3, 2, 3}) {
+            rows.add(Rows.example(length, 0, new Random(length)));
+        }
+        // 7 opens a bin, 5 another; 3 fits 7's exactly, 3 the other, where 2 follows
+        Packing packing = Packing.of(Dataset.of(rows), 10);
+        assertThat(packing.bins()).extracting(Arrays::toString).containsExactly("[0, 3, 4]", "[1, 2]");
+        assertThat(packing.tokens()).isEqualTo(20);
+        assertThat(packing.fill()).isEqualTo(1);
+    }
+
+    @Test
+    void aDatasetKnowsItsLargestIdAndItsMeanLength() {
+        Dataset data = Dataset.of(List.of(
+                new Example(new int[] {3, 9, 4}, new int[] {3, 9, 4}),
+                new Example(new int[] {5, 6}, new int[] {5, 6})));
+        assertThat(data.largestId()).isEqualTo(9);
+        assertThat(Dataset.of(List.of()).largestId()).isZero();
+        assertThat(data.report().meanLength()).isEqualTo(2.5);
+        assertThat(Dataset.of(List.of()).report().meanLength()).isZero();
+        assertThat(data.report().summary()).isEqualTo("2 rows; 5 tokens, 3 learned; mean length 2.5, longest 3");
+        assertThat(new DataReport(1000, 1, 2, 3, 994, 5000, 4000, 9, "").summary())
+                .isEqualTo(
+                        "994 rows of 1,000; 1 bad rows left out; 2 with nothing left to learn left out; 3 answers cut;"
+                                + " 5,000 tokens, 4,000 learned; mean length 5.0, longest 9");
+    }
+
+    @Test
     void binsAreFilledWell_andTheSameEveryTime() {
         for (int seed = 0; seed < 50; seed++) {
             Dataset data = Rows.dataset(1 + seed * 4, seed);

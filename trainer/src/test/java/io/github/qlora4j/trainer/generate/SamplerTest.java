@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Which tokens may be drawn, against transformers' logits processors, and the draws themselves. */
@@ -96,6 +97,72 @@ class SamplerTest {
         assertThat(sampler.next(new float[] {1, 3, 3})).isEqualTo(1);
         assertThat(sampler.next(new float[] {1, 3, 2})).isEqualTo(2);
         assertThat(sampler.next(new float[] {-1, -1.5f, -1.2f})).isEqualTo(0);
+    }
+
+    @Test
+    void tokensThatShareTheLastPlaceOfTopKAllStay() {
+        Sampler sampler = new Sampler(new Sampling(1, 2, 1, 1, 0), new int[0]);
+        assertThat(sampler.choices(new float[] {2, 3, 2, -0f, 2}).tokens()).containsExactly(1, 0, 2, 4);
+        Sampler all = new Sampler(new Sampling(1, 9, 1, 1, 0), new int[0]);
+        assertThat(all.choices(new float[] {-1, -0f, -2, 0f}).tokens()).containsExactly(1, 3, 0, 2);
+    }
+
+    @Test
+    void largeScoresDoNotOverflow() {
+        Sampler.Choices choices =
+                new Sampler(new Sampling(0.5, 0, 1, 1, 0), new int[0]).choices(new float[] {999, 1000});
+        assertThat(choices.tokens()).containsExactly(1, 0);
+        assertThat(choices.weights()).containsExactly(1, Math.exp(-2));
+    }
+
+    @Test
+    void topPKeepsTheTokenThatCrossesItAndNoMore() {
+        float[] quarters = {0, 0, 0, 0};
+        assertThat(new Sampler(new Sampling(1, 0, 0.5, 1, 0), new int[0])
+                        .choices(quarters)
+                        .tokens())
+                .containsExactly(0, 1);
+        assertThat(new Sampler(new Sampling(1, 0, 0.51, 1, 0), new int[0])
+                        .choices(quarters)
+                        .tokens())
+                .containsExactly(0, 1, 2);
+        assertThat(new Sampler(new Sampling(1, 0, 1e-9, 1, 0), new int[0])
+                        .choices(quarters)
+                        .tokens())
+                .containsExactly(0);
+    }
+
+    @Test
+    void aPenaltyFallsOnWhatThePromptHeldAndPassesOverIdsWithoutAScore() {
+        float[] logits = {1, -1, 0, 3};
+        new Sampler(new Sampling(0, 0, 1, 2, 0), new int[] {0, 1, 2, 4}).penalize(logits);
+        assertThat(logits).containsExactly(0.5f, -2, 0, 3);
+    }
+
+    @Test
+    void theSameSeedDrawsTheSameTokens() {
+        Sampler one = new Sampler(new Sampling(1, 0, 1, 1, 7), new int[0]);
+        Sampler same = new Sampler(new Sampling(1, 0, 1, 1, 7), new int[0]);
+        for (int i = 0; i < 20; i++) {
+            assertThat(one.next(new float[8])).isEqualTo(same.next(new float[8]));
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "-0.1, 0, 1, 1, 'temperature must be >= 0, got -0.1'",
+        "Infinity, 0, 1, 1, 'temperature must be >= 0, got Infinity'",
+        "NaN, 0, 1, 1, 'temperature must be >= 0, got NaN'",
+        "1, -1, 1, 1, 'top_k must be >= 0, got -1.0'",
+        "1, 0, 0, 1, 'top_p must be in (0, 1], got 0.0'",
+        "1, 0, 1.01, 1, 'top_p must be in (0, 1], got 1.01'",
+        "1, 0, 1, 0, 'repetition_penalty must be > 0, got 0.0'",
+        "1, 0, 1, Infinity, 'repetition_penalty must be > 0, got Infinity'",
+    })
+    void settingsOutOfRangeAreRefusedByName(double temperature, int topK, double topP, double penalty, String message) {
+        assertThatThrownBy(() -> new Sampling(temperature, topK, topP, penalty, 0))
+                .isInstanceOf(QloraException.class)
+                .hasMessage(message);
     }
 
     @Test

@@ -52,6 +52,28 @@ class ScheduleTest {
     }
 
     @Test
+    void aWarmUpAsLongAsTheRunEndsAtItsGoal() {
+        // transformers: max(1, steps left), and half a cosine of no length
+        assertThat(Schedule.linear(1, 10, 10).learningRate(9)).isEqualTo(0.9);
+        assertThat(Schedule.linear(1, 10, 10).learningRate(10)).isZero();
+        assertThat(Schedule.cosine(1, 10, 10).learningRate(10)).isEqualTo(1);
+        assertThat(Schedule.cosine(1, 10, 5).learningRate(20)).isEqualTo(1);
+        assertThat(Schedule.polynomial(1, 10, 10, 0.25, 2).learningRate(10)).isEqualTo(0.25);
+        assertThat(Schedule.polynomial(2, 2, 10, 0.25, 2).learningRate(10)).isEqualTo(0.25);
+        assertThat(Schedule.polynomial(2, 2, 10, 0.25, 2).learningRate(11)).isEqualTo(0.25);
+        assertThat(Schedule.constantWithWarmup(4, 2).learningRate(1)).isEqualTo(2);
+        assertThat(Schedule.constant(4).learningRate(0)).isEqualTo(4);
+    }
+
+    @Test
+    void aRateOfZeroIsARate() {
+        assertThat(Schedule.linear(0, 0, 10).learningRate(3)).isZero();
+        assertThatThrownBy(() -> Schedule.constant(-1e-9))
+                .hasMessage("learning_rate must be a number >= 0, got -1.0E-9");
+        assertThatThrownBy(() -> Schedule.constantWithWarmup(1, -1)).hasMessage("warmup_steps must be >= 0, got -1");
+    }
+
+    @Test
     void refusesWhatTransformersRefuses() {
         assertThatThrownBy(() -> Schedule.polynomial(1e-7, 0, 10, 1e-7, 1))
                 .isInstanceOf(QloraException.class)

@@ -29,6 +29,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Counts are those of transformers and peft; see {@code scripts/golden/footprint.py}. */
@@ -163,6 +164,8 @@ class MemoryPlanTest {
         assertThat(between.settings().recomputedLayers()).isBetween(1, shape.layers() - 1);
         assertThat(MemoryPlan.within(shape, settings, Long.MAX_VALUE).settings().recomputedLayers())
                 .isZero();
+        assertThat(MemoryPlan.within(shape, settings, none).settings().recomputedLayers())
+                .isZero();
         assertThat(MemoryPlan.within(shape, settings, 0).settings().recomputedLayers())
                 .isEqualTo(shape.layers());
     }
@@ -191,6 +194,201 @@ class MemoryPlanTest {
         assertThatThrownBy(() -> shape(config))
                 .isInstanceOf(QloraException.class)
                 .hasMessageContaining("hidden_size");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "hidden_size, 1048576",
+        "intermediate_size, 1048576",
+        "num_attention_heads, 8192", // times head_dim 128
+        "vocab_size, 16777216",
+        "num_hidden_layers, 10000",
+    })
+    void theLargestSizes_areTaken_andOneMoreIsRefused(String key, int most) throws IOException {
+        JsonObject config = config("llama-2-7b q,v");
+        config.addProperty("head_dim", 128);
+        config.addProperty("num_key_value_heads", 1);
+        config.addProperty(key, most);
+        assertThat(shape(config).layers()).isPositive();
+        config.addProperty(key, most + 1);
+        assertThatThrownBy(() -> shape(config))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("config.json: " + key)
+                .hasMessageContaining("at most ");
+    }
+
+    @Test
+    void biasesOfTargets_areThoseThatTheModelHas() throws IOException {
+        ModelShape qwen = new ModelShape(ModelConfig.read(Path.of("src/test/resources/golden/models/qwen2")));
+        LoraConfig lora = LoraConfig.builder()
+                .optTargetModules("k_proj", "down_proj")
+                .optBias(Bias.LORA_ONLY)
+                .build();
+        // two key heads of 16 in each layer; down_proj has no bias
+        assertThat(qwen.trained(lora).biases()).isEqualTo(32L * qwen.layers());
+        assertThat(small().trained(lora).biases()).isZero();
+    }
+
+    // Counted by hand: hidden 32, 4 heads and 2 key heads of 8, MLP 48, 2 layers, vocabulary 96, 100 tokens.
+    private static final long BLOCK = 32 * 32 + 2 * 16 * 32 + 32 * 32 + 3 * 32 * 48;
+    private static final long NORMS = 5 * 32;
+    private static final long TABLE = 96 * 32;
+    private static final long PROGRAM = 300_000_000;
+    private static final long CHECKPOINT = (2 * 32 + 32) * 2 + 4 * 4;
+    private static final long GRAPH = 4 * 32 * 4 + (2 * 32 + 8 * 8 + 4 * 48) * 2;
+    private static final long WORK = 2 * 32 * 4 + (3 * 32 + 3 * 48) * 2;
+    private static final long HEAD = 100 * 96 * (4 + 2 * 2) + 100 * 32 * 2;
+
+    private static ModelShape small() {
+        return new ModelShape(ModelConfig.read(Path.of("src/test/resources/golden/models/mistral")));
+    }
+
+    private static PlanSettings small(FourBit fourBit, boolean upcast, Dtype adapter, OptimizerName optimizer) {
+        return new PlanSettings(
+                Dtype.BFLOAT16,
+                fourBit,
+                Dtype.BFLOAT16,
+                upcast,
+                new Trained(1000, 20, 4),
+                adapter,
+                optimizer,
+                5000,
+                100,
+                1);
+    }
+
+    private static Map<String, Long> items(MemoryPlan plan, int stage) {
+        Map<String, Long> items = new LinkedHashMap<>();
+        plan.stages().get(stage).items().forEach(item -> items.put(item.name(), item.bytes()));
+        return items;
+    }
+
+    @Test
+    void everyItem_ofAQuantizedRun_isWhatIsKept() {
+        MemoryPlan plan = MemoryPlan.of(
+                small(), small(new FourBit(64, true), false, Dtype.BFLOAT16, OptimizerName.PAGED_ADAMW_32BIT));
+        long scales = 2 * (2 * (16 + 4 + 4) + 2 * (8 + 4 + 4) + 3 * (24 + 4 + 4));
+        Map<String, Long> base = new LinkedHashMap<>();
+        base.put("program and libraries", PROGRAM);
+        base.put("embeddings", TABLE * 2);
+        base.put("head", TABLE * 2);
+        base.put("norms and biases", NORMS * 2);
+        base.put("linear layers, 4-bit codes", 2 * BLOCK / 2);
+        base.put("linear layers, scales", scales);
+        Map<String, Long> load = new LinkedHashMap<>(base);
+        load.put("the largest tensor while it is quantized", 32L * 48 * (2 + 4));
+        assertThat(items(plan, 0)).containsExactlyEntriesOf(load);
+        Map<String, Long> step = new LinkedHashMap<>(base);
+        step.put("adapter", 1024L * 2);
+        step.put("gradients (float32)", 1024L * 4);
+        step.put("a layer's weights, dequantized or cast", BLOCK * 2);
+        step.put("activations of layers computed again", 100 * CHECKPOINT);
+        step.put("activations of layers kept whole", 100 * (CHECKPOINT + GRAPH));
+        step.put("the layer in work", 100 * (GRAPH + WORK));
+        step.put("the head, in chunks of 256", HEAD);
+        assertThat(items(plan, 1)).containsExactlyEntriesOf(step);
+        Map<String, Long> update = new LinkedHashMap<>(base);
+        update.put("adapter", 1024L * 2);
+        update.put("gradients (float32)", 1024L * 4);
+        update.put("optimizer state", 5000L);
+        assertThat(items(plan, 2)).containsExactlyEntriesOf(update);
+    }
+
+    @Test
+    void everyItem_ofAnUnquantizedRun_isWhatIsKept() {
+        MemoryPlan plan = MemoryPlan.of(
+                small(),
+                small(null, true, Dtype.FLOAT32, OptimizerName.ADAMW_TORCH).recomputing(0));
+        assertThat(items(plan, 0))
+                .containsOnly(
+                        Map.entry("program and libraries", PROGRAM),
+                        Map.entry("embeddings", TABLE * 4),
+                        Map.entry("head", TABLE * 4),
+                        Map.entry("norms and biases", NORMS * 4),
+                        Map.entry("linear layers", 2 * BLOCK * 2));
+        assertThat(items(plan, 1))
+                .containsEntry("adapter", 1024L * 4)
+                .containsEntry("optimizer state", 1024L * 8)
+                .containsEntry("the layer in work", 100 * WORK)
+                .containsEntry("activations of layers kept whole", 2 * 100 * (CHECKPOINT + GRAPH))
+                .doesNotContainKeys(
+                        "adapter's float32 master copy",
+                        "a layer's weights, dequantized or cast",
+                        "activations of layers computed again");
+        assertThat(items(plan, 2)).containsEntry("optimizer state", 1024L * 8);
+        assertThat(plan.parameters()).isEqualTo(2 * BLOCK + NORMS + 2 * TABLE + 1004);
+        assertThat(plan.footprintBytes()).isEqualTo((2 * BLOCK + NORMS + 2 * TABLE) * 2 + 8 * 4);
+    }
+
+    @Test
+    void biases_areKeptInTheDtypeOfTheNorms() {
+        ModelShape qwen = new ModelShape(ModelConfig.read(Path.of("src/test/resources/golden/models/qwen2")));
+        MemoryPlan plan = MemoryPlan.of(qwen, small(null, false, Dtype.FLOAT32, OptimizerName.ADAMW_TORCH));
+        assertThat(qwen.biases()).isPositive();
+        assertThat(items(plan, 0)).containsEntry("norms and biases", (qwen.norms() + qwen.biases()) * 2);
+    }
+
+    @Test
+    void optimizerState_isCounted_inItsForm() {
+        FourBit once = new FourBit(64, false);
+        MemoryPlan eight = MemoryPlan.of(small(), small(once, false, Dtype.BFLOAT16, OptimizerName.ADAMW_8BIT));
+        assertThat(items(eight, 1))
+                .containsEntry("linear layers, scales", 2 * (2 * 16 + 2 * 8 + 3 * 24) * 4L)
+                .containsEntry("adapter's float32 master copy", 1024L * 4)
+                .containsEntry("optimizer state", 2 * (1024L + 4 * 4));
+        // paged: what no update holds at once stays out, and the master copy is paged too
+        MemoryPlan paged = MemoryPlan.of(small(), small(once, true, Dtype.BFLOAT16, OptimizerName.PAGED_ADAMW_8BIT));
+        assertThat(items(paged, 1)).doesNotContainKeys("optimizer state", "adapter's float32 master copy");
+        assertThat(items(paged, 2)).containsEntry("optimizer state", 5000L);
+        MemoryPlan all = MemoryPlan.of(small(), small(once, true, Dtype.FLOAT32, OptimizerName.PAGED_ADAMW_8BIT));
+        assertThat(items(all, 2)).containsEntry("optimizer state", 2 * (1024L + 4 * 4));
+    }
+
+    @Test
+    void aBaseOfAnotherDtype_isCastTensorByTensor() {
+        PlanSettings cast = new PlanSettings(
+                Dtype.FLOAT32,
+                null,
+                Dtype.FLOAT32,
+                false,
+                NOTHING,
+                Dtype.FLOAT32,
+                OptimizerName.ADAMW_TORCH,
+                1,
+                300,
+                0);
+        MemoryPlan plan = MemoryPlan.of(small(), cast);
+        assertThat(items(plan, 0))
+                .containsEntry("the largest tensor while it is cast", TABLE * 2)
+                .containsEntry("linear layers", 2 * BLOCK * 4);
+        // 256 of the 300 positions have logits at once
+        assertThat(items(plan, 1)).containsEntry("the head, in chunks of 256", 256L * 96 * (4 + 2 * 4) + 300L * 32 * 4);
+    }
+
+    @Test
+    void theTable_andTheJson_sayTheSame() {
+        MemoryPlan plan = MemoryPlan.of(
+                small(), small(new FourBit(64, true), false, Dtype.BFLOAT16, OptimizerName.PAGED_ADAMW_32BIT));
+        assertThat(plan.lines().get(0))
+                .isEqualTo("memory footprint of the base: " + Figures.bytes(plan.footprintBytes()) + "; planned peak: "
+                        + Figures.bytes(plan.peakBytes()));
+        assertThat(plan.lines())
+                .hasSize(1 + 3 + 7 + 13 + 9)
+                .contains(
+                        "  load                            300 MB",
+                        "    embeddings                                   6.14 kB");
+        JsonObject json = plan.json();
+        assertThat(json.get("model_type").getAsString()).isEqualTo("mistral");
+        assertThat(json.get("base_parameters").getAsLong()).isEqualTo(2 * BLOCK + NORMS + 2 * TABLE);
+        assertThat(json.get("parameters").getAsLong()).isEqualTo(plan.parameters());
+        assertThat(json.get("trainable_parameters").getAsLong()).isEqualTo(1024);
+        assertThat(json.get("footprint_bytes").getAsLong()).isEqualTo(plan.footprintBytes());
+        assertThat(json.get("recomputed_layers").getAsInt()).isEqualTo(1);
+        assertThat(json.getAsJsonArray("stages")).hasSize(3);
+        JsonObject load = json.getAsJsonArray("stages").get(0).getAsJsonObject();
+        assertThat(load.get("stage").getAsString()).isEqualTo("load");
+        assertThat(load.get("bytes").getAsLong()).isEqualTo(plan.stages().get(0).bytes());
+        assertThat(load.getAsJsonObject("items").get("embeddings").getAsLong()).isEqualTo(TABLE * 2);
     }
 
     private static JsonObject config(String name) {

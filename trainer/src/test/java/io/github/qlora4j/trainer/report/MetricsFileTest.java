@@ -113,6 +113,15 @@ class MetricsFileTest {
     }
 
     @Test
+    void cutBackTo_keepsStepZero_andDropsWhatHasNoStep() throws IOException {
+        Path file = Files.writeString(
+                dir.resolve("metrics.jsonl"),
+                "{\"step\":0}\n{\"step\":\"x\"}\n{\"step\":[1]}\n{}\n7\n{\"step\":-1}\n{\"step\":1}\n");
+        assertThat(MetricsFile.cutBackTo(file, 1)).isEqualTo(5);
+        assertThat(Files.readString(file)).isEqualTo("{\"step\":0}\n{\"step\":1}\n");
+    }
+
+    @Test
     void cutBackTo_aFileThatIsNotThere_doesNothing() {
         assertThat(MetricsFile.cutBackTo(dir.resolve("none.jsonl"), 1)).isZero();
         assertThat(dir).isEmptyDirectory();

@@ -1,15 +1,16 @@
-package io.github.qlora4j.quant;
+package io.github.qlora4j.quant.internal;
 
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.math.RoundingMode;
 
 /** Numbers as Python's {@code repr} writes them: the fewest digits that read back as the same double. */
-final class PythonFloat {
+public final class PythonFloat {
 
     private PythonFloat() {}
 
-    static String of(double value) {
+    /** Writes a finite number. */
+    public static String of(double value) {
         if (value == 0) {
             return 1 / value < 0 ? "-0.0" : "0.0";
         }
