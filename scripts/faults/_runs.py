@@ -80,3 +80,77 @@ def differences(whole, broken):
     for name in sorted({p.name for p in broken.iterdir()} ^ {p.name for p in whole.iterdir()}):
         found.append(f"{name} is in one of the two only")
     return found
+
+
+class Ended:
+    """How a command ended, and whether it ended well: right, or in one clear error."""
+
+    def __init__(self, code, text, seconds):
+        self.code, self.text, self.seconds = code, text, seconds
+
+    @property
+    def error(self):
+        """The first line of the error it told, or an empty text."""
+        return next((line for line in self.text.splitlines() if line.startswith("error: ")), "")
+
+    def faults(self):
+        """What no command may do, whatever was done to it."""
+        found = []
+        if self.code is None:
+            found.append("it hangs")
+        elif self.code not in (0, 1, 2):
+            found.append(f"it ended with {self.code}")
+        if any(line.startswith("\tat ") for line in self.text.splitlines()) or "hs_err_pid" in self.text:
+            found.append("a stack trace")
+        if "internal error" in self.text:
+            found.append("an internal error")
+        if self.code in (1, 2) and not self.error:
+            found.append("no error line")
+        if self.code == 0 and self.error:
+            found.append("an error line, but exit code 0")
+        return found
+
+
+def run(words, limit=300, during=None, before=None, **environment_):
+    """Runs a command to its end; `during` is called with the process again and again, `before` in the new process."""
+    import tempfile
+    import time
+
+    start = time.monotonic()
+    with tempfile.TemporaryFile() as out:
+        process = subprocess.Popen(
+            words, stdout=out, stderr=subprocess.STDOUT, env=environment(**environment_), preexec_fn=before)
+        while process.poll() is None and time.monotonic() - start < limit:
+            if during:
+                during(process)
+            time.sleep(0.001)
+        code = process.poll()
+        if code is None:
+            process.kill()
+            process.wait()
+        out.seek(0)
+        return Ended(code, out.read().decode(errors="replace"), time.monotonic() - start)
+
+
+class Table:
+    """Prints a line a kind of fault, and what went wrong."""
+
+    def __init__(self):
+        self.wrong = 0
+        self.count = 0
+        print(f"{'fault':58} {'runs':>4} {'right':>5} {'errors':>6}  wrong", flush=True)
+
+    def line(self, name, ends, problems=()):
+        """One kind: how its runs ended, and what is wrong beyond that."""
+        problems = [f for end in ends for f in end.faults()] + list(problems)
+        right = sum(end.code == 0 for end in ends)
+        self.count += len(ends)
+        self.wrong += bool(problems)
+        print(f"{name:58} {len(ends):4} {right:5} {len(ends) - right:6}  {'; '.join(problems) or '-'}", flush=True)
+        for text in dict.fromkeys(end.error for end in ends if end.error):
+            print(f"    {text}", flush=True)
+
+    def end(self):
+        """The exit code."""
+        print(f"\n{self.count} runs, {self.wrong} kinds of fault with something wrong")
+        return 1 if self.wrong else 0

@@ -58,4 +58,14 @@ class FailuresTest {
         failed(new RuntimeException("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), false);
         assertThat(err.toString()).contains("not enough memory").contains("qlora plan");
     }
+
+    @Test
+    void allocatorsRefusal_saysHowMuchWasAsked() {
+        failed(
+                new RuntimeException("you tried to allocate 2500000000 bytes. Error code 12 (Cannot allocate memory)"),
+                false);
+        assertThat(err.toString())
+                .contains("not enough memory for 2.50 GB more")
+                .doesNotContain("internal error");
+    }
 }

@@ -173,6 +173,25 @@ class TrainerTest {
                 .hasSameBinaryContentAs(whole.resolve("adapter_model.safetensors"));
     }
 
+    @Test
+    void aStateThatNamesFilesOutsideItsCheckpointIsNotResumedFrom() throws IOException {
+        Path out = temp.resolve("run");
+        train(config(out), Trainer.Start.NEW, NOBODY);
+        Path state = out.resolve("checkpoint-6").resolve("trainer_state.json");
+        for (String name : List.of("../../secret", "/etc/hostname", "/", "..", "")) {
+            String text = Files.readString(state);
+            Files.writeString(state, text.replaceFirst("\"files\": \\{", "\"files\": {\"" + name + "\": \"00\","));
+            List<String> warnings = new ArrayList<>();
+            train(config(out), Trainer.Start.RESUME, new RunListener() {
+                @Override
+                public void warning(String message) {
+                    warnings.add(message);
+                }
+            });
+            assertThat(warnings).as(name).anyMatch(w -> w.contains("lists a file outside the checkpoint"));
+        }
+    }
+
     @ParameterizedTest
     @CsvSource({"steps, 4, 1 4 6", "steps, 1, 1 2 3 4 5 6", "no, 1, ''", "epoch, 1, 1 5 6"})
     void showsTheStepsThatLoggingAsksFor_andWritesThemAll(String strategy, int every, String shown) {
@@ -215,6 +234,37 @@ class TrainerTest {
         assertThat(train(config(out, "training.save_steps=3"), Trainer.Start.RESUME, NOBODY)
                         .finished())
                 .isTrue();
+    }
+
+    @Test
+    void aModelThatChangesWhileItIsReadIsAnError() throws IOException {
+        Path model = Files.createDirectory(temp.resolve("model"));
+        try (Stream<Path> files = Files.list(Path.of("src/test/resources/golden/models/llama"))) {
+            for (Path file : files.toList()) {
+                Files.copy(file, model.resolve(file.getFileName()));
+            }
+        }
+        assertThatThrownBy(() -> train(
+                        config(temp.resolve("run"), "model.path=" + model), Trainer.Start.NEW, new RunListener() {
+                            @Override
+                            public void preparing(String what) {
+                                if (what.startsWith("loading")) {
+                                    touch(model.resolve("model.safetensors"));
+                                }
+                            }
+                        }))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("was changed while the run was reading it")
+                .hasMessageContaining("model.safetensors");
+        assertThat(temp.resolve("run").toFile().list()).containsExactly(".lock");
+    }
+
+    private static void touch(Path file) {
+        try {
+            Files.setLastModifiedTime(file, java.nio.file.attribute.FileTime.fromMillis(1_000_000));
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
     }
 
     @Test
