@@ -244,8 +244,8 @@ class TrainerTest {
                 Files.copy(file, model.resolve(file.getFileName()));
             }
         }
-        assertThatThrownBy(() -> train(
-                        config(temp.resolve("run"), "model.path=" + model), Trainer.Start.NEW, new RunListener() {
+        assertThatThrownBy(() ->
+                        train(config(temp.resolve("run"), "model.path=" + model), Trainer.Start.NEW, new RunListener() {
                             @Override
                             public void preparing(String what) {
                                 if (what.startsWith("loading")) {
