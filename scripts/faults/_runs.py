@@ -120,14 +120,16 @@ def run(words, limit=300, during=None, before=None, **environment_):
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(
             words, stdout=out, stderr=subprocess.STDOUT, env=environment(**environment_), preexec_fn=before)
-        while process.poll() is None and time.monotonic() - start < limit:
-            if during:
-                during(process)
-            time.sleep(0.001)
-        code = process.poll()
-        if code is None:
-            process.kill()
-            process.wait()
+        try:
+            while process.poll() is None and time.monotonic() - start < limit:
+                if during:
+                    during(process)
+                time.sleep(0.002)
+            code = process.poll()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
         out.seek(0)
         return Ended(code, out.read().decode(errors="replace"), time.monotonic() - start)
 

@@ -37,6 +37,9 @@ final class Failures {
 
     /** A command that was called rightly and did not end well. */
     int failed(Throwable problem) {
+        if (problem instanceof ExceptionInInitializerError && problem.getCause() != null) {
+            return failed(problem.getCause());
+        }
         terminal.live("");
         if (problem instanceof Output.Lost lost) {
             if (!lost.readerGone()) {
@@ -49,6 +52,10 @@ final class Failures {
                     ? ""
                     : "\n  Take fewer or shorter rows at a time, or quantize the base; 'qlora plan' shows what a run needs.";
             say(MemoryFailure.describe(problem).get() + more);
+        } else if (problem instanceof UnsatisfiedLinkError) {
+            say("a native library cannot be loaded: " + firstLine(String.valueOf(problem.getMessage()))
+                    + "\n  Libraries are unpacked into ~/.djl.ai (or DJL_CACHE_DIR), ~/.cache/JNA and " + temporaries()
+                    + ", which need room and write access; 'qlora doctor' shows what was tried.");
         } else if (problem instanceof FileSystemException file) {
             say(describe(file));
         } else {
@@ -78,6 +85,10 @@ final class Failures {
             return problem.getFile() + ": permission denied";
         }
         return problem.getFile() + ": " + (problem.getReason() == null ? "cannot be used" : problem.getReason());
+    }
+
+    private static String temporaries() {
+        return System.getProperty("java.io.tmpdir");
     }
 
     private static String firstLine(String text) {

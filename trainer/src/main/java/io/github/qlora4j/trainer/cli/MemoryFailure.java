@@ -33,11 +33,9 @@ final class MemoryFailure extends QloraException {
             String message = String.valueOf(cause.getMessage());
             if (NATIVE.matcher(message).find()) {
                 Matcher size = REFUSED.matcher(message);
-                long free = Rss.freeBytes();
-                return Optional.of("not enough memory"
-                        + (size.find() ? " for " + Figures.bytes(Long.parseLong(size.group(1))) + " more" : "")
-                        + (Rss.bytes() > 0 ? "; this process has " + Figures.bytes(Rss.bytes()) : "")
-                        + (free > 0 ? ", " + Figures.bytes(free) + " are free" : ""));
+                long asked = size.find() ? Long.parseLong(size.group(1)) : 0;
+                return Optional.of(
+                        "not enough memory" + (asked > 0 ? " for " + Figures.bytes(asked) + " more" : "") + state(asked));
             }
             if (cause instanceof OutOfMemoryError) {
                 long megabytes = Runtime.getRuntime().maxMemory() >> 20;
@@ -46,6 +44,14 @@ final class MemoryFailure extends QloraException {
             }
         }
         return Optional.empty();
+    }
+
+    private static String state(long asked) {
+        long own = Rss.bytes();
+        long free = Rss.freeBytes();
+        return (own > 0 ? "; this process has " + Figures.bytes(own) : "")
+                + (free > 0 ? ", " + Figures.bytes(free) + " are free" : "")
+                + (asked > 0 && free > 2 * asked ? "; is there a limit on it (ulimit -v)?" : "");
     }
 
     /** Throws with a run's plan and the cheapest remedies where memory is what it lacked; does nothing elsewhere. */

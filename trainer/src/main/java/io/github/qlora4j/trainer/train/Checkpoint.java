@@ -63,7 +63,8 @@ final class Checkpoint {
             RunDirectory.delete(old);
         } catch (IOException e) {
             discard(beside, e);
-            throw new QloraException(target + ": the checkpoint cannot be written: " + e, e);
+            String gone = Files.isDirectory(target.getParent()) ? "" : "; was training.output_dir moved or deleted?";
+            throw new QloraException(target + ": the checkpoint cannot be written: " + e + gone, e);
         } catch (QloraException e) {
             discard(beside, e);
             throw e;
