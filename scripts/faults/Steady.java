@@ -25,9 +25,9 @@ import java.util.stream.Stream;
 /**
  * Long runs, many runs, two at once, and cancelled ones, in one JVM; prints what memory and results were.
  *
- * <pre>java -cp "$(scripts/qlora --class-path)" scripts/faults/Steady.java [steps|cycles|threads|cancel] [N]</pre>
+ * <pre>java -cp "$(scripts/qlora --class-path)" scripts/faults/Steady.java [steps|cycles|threads|cancel] [N] [KEY=VALUE ...]</pre>
  *
- * <p>Without words all four, 2000 steps, 200 cycles, 5 pairs and 30 cancellations. Set the launcher's environment for
+ * <p>Without words all four, 2000 steps, 200 cycles, 5 pairs and 30 cancellations; keys change the runs' configuration. Set the launcher's environment for
  * figures like a user's: {@code MALLOC_ARENA_MAX=2 ONEDNN_PRIMITIVE_CACHE_CAPACITY=128 LRU_CACHE_CAPACITY=128}. Exit code
  * 1 where memory grows or a result differs.
  */
@@ -40,15 +40,17 @@ public final class Steady {
             List.of("paged_adamw_32bit", "paged_adamw_8bit", "adamw_torch", "adamw_8bit");
 
     private final Path work;
+    private final List<String> keys;
     private boolean wrong;
 
-    private Steady(Path work) {
+    private Steady(Path work, List<String> keys) {
         this.work = work;
+        this.keys = keys;
     }
 
     public static void main(String[] args) throws Exception {
         Path work = Files.createTempDirectory("qlora4j-steady-");
-        Steady steady = new Steady(work);
+        Steady steady = new Steady(work, List.of(args).subList(Math.min(2, args.length), args.length));
         String only = args.length > 0 ? args[0] : "";
         int n = args.length > 1 ? Integer.parseInt(args[1]) : 0;
         if (only.isEmpty() || only.equals("steps")) {
@@ -86,6 +88,7 @@ public final class Steady {
         for (int i = 0; i < keysAndValues.length; i += 2) {
             builder.optFrom(keysAndValues[i] + "=" + keysAndValues[i + 1]);
         }
+        keys.forEach(builder::optFrom);
         return builder.build();
     }
 
