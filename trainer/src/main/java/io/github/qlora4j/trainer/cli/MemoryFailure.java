@@ -34,8 +34,8 @@ final class MemoryFailure extends QloraException {
             if (NATIVE.matcher(message).find()) {
                 Matcher size = REFUSED.matcher(message);
                 long asked = size.find() ? Long.parseLong(size.group(1)) : 0;
-                return Optional.of(
-                        "not enough memory" + (asked > 0 ? " for " + Figures.bytes(asked) + " more" : "") + state(asked));
+                return Optional.of("not enough memory" + (asked > 0 ? " for " + Figures.bytes(asked) + " more" : "")
+                        + state(asked));
             }
             if (cause instanceof OutOfMemoryError) {
                 long megabytes = Runtime.getRuntime().maxMemory() >> 20;

@@ -50,13 +50,16 @@ class FailuresTest {
     @Test
     void whatFailedAtTheFirstUseOfAClass_isTold() {
         failed(new ExceptionInInitializerError(new QloraException("DJL's PyTorch library could not be loaded")), false);
-        assertThat(err.toString()).isEqualTo("error: DJL's PyTorch library could not be loaded" + System.lineSeparator());
+        assertThat(err.toString())
+                .isEqualTo("error: DJL's PyTorch library could not be loaded" + System.lineSeparator());
     }
 
     @Test
     void nativeLibraryThatDoesNotLoad_saysWhereRoomIsNeeded() {
         failed(new UnsatisfiedLinkError("libjnidispatch.so: file too short"), false);
-        assertThat(err.toString()).contains("file too short", "DJL_CACHE_DIR", "doctor").doesNotContain("internal error");
+        assertThat(err.toString())
+                .contains("file too short", "DJL_CACHE_DIR", "doctor")
+                .doesNotContain("internal error");
     }
 
     @Test

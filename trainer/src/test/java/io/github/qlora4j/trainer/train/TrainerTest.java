@@ -151,6 +151,24 @@ class TrainerTest {
     }
 
     @Test
+    void twoRunsAtOnceGiveWhatEachGivesAlone() throws Exception {
+        Path alone = temp.resolve("alone");
+        train(config(alone), Trainer.Start.NEW, NOBODY);
+        List<Thread> threads = new ArrayList<>();
+        for (String name : List.of("one", "other")) {
+            threads.add(new Thread(() -> train(config(temp.resolve(name)), Trainer.Start.NEW, NOBODY)));
+        }
+        threads.forEach(Thread::start);
+        for (Thread thread : threads) {
+            thread.join();
+        }
+        for (String name : List.of("one", "other")) {
+            assertThat(temp.resolve(name).resolve("adapter_model.safetensors"))
+                    .hasSameBinaryContentAs(alone.resolve("adapter_model.safetensors"));
+        }
+    }
+
+    @Test
     void passesOverADamagedCheckpointAndSaysSo() throws IOException {
         Path whole = temp.resolve("whole");
         train(config(whole), Trainer.Start.NEW, NOBODY);
