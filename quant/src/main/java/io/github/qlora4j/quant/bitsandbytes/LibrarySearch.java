@@ -137,7 +137,7 @@ public record LibrarySearch(List<Attempt> attempts, Path library, boolean usable
             attempts.add(new Attempt("CPU", null, "no AVX-512, which the library's fast code needs"));
         }
         if (fast && KnownAnswers.ask() != KnownAnswers.EXPECTED) {
-            attempts.add(new Attempt("answers", library, "not those of bitsandbytes " + VERSION));
+            attempts.add(new Attempt("answers", library, "of another release: it computes other values than bitsandbytes " + VERSION));
             return new LibrarySearch(List.copyOf(attempts), null, false);
         }
         return new LibrarySearch(List.copyOf(attempts), library, fast);
@@ -176,7 +176,7 @@ public record LibrarySearch(List<Attempt> attempts, Path library, boolean usable
                         && !a.outcome().equals(NO_FILE)
                         && !a.outcome().equals(LOADED))
                 .findFirst()
-                .map(a -> "bitsandbytes' library " + a.path() + " is " + a.outcome())
+                .map(a -> "bitsandbytes' library " + a.path() + ": " + a.outcome())
                 .orElse("bitsandbytes' library was not found");
     }
 

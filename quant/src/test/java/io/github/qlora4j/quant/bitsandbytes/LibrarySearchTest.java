@@ -89,7 +89,7 @@ class LibrarySearchTest {
         Map<String, String> settings = Map.of("BITSANDBYTES_LIBRARY", file.toString(), "QLORA4J_CACHE", dir + "/none");
         LibrarySearch search = LibrarySearch.search(settings::get, true);
         assertThat(search.attempts().get(0).outcome()).contains("of another version than 0.50.2", "it has no c");
-        assertThat(search.whyNot()).contains("libjava.so is of another version");
+        assertThat(search.whyNot()).contains("libjava.so: of another version");
     }
 
     /** The library is held to answers that the built-in kernel gives, which are bitsandbytes' own by other tests. */
