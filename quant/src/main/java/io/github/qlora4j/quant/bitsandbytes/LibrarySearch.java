@@ -137,7 +137,8 @@ public record LibrarySearch(List<Attempt> attempts, Path library, boolean usable
             attempts.add(new Attempt("CPU", null, "no AVX-512, which the library's fast code needs"));
         }
         if (fast && KnownAnswers.ask() != KnownAnswers.EXPECTED) {
-            attempts.add(new Attempt("answers", library, "of another release: it computes other values than bitsandbytes " + VERSION));
+            attempts.add(new Attempt(
+                    "answers", library, "of another release: it computes other values than bitsandbytes " + VERSION));
             return new LibrarySearch(List.copyOf(attempts), null, false);
         }
         return new LibrarySearch(List.copyOf(attempts), library, fast);
