@@ -32,8 +32,8 @@ public final class Kernels {
         if (!SAID.getAndSet(true)) {
             if (search.library() == null) {
                 LOG.info(
-                        "bitsandbytes' library was not found; the built-in kernel gives the same bytes, more slowly. To"
-                                + " use it, {}.",
+                        "{}; the built-in kernel gives the same bytes, more slowly. To use it, {}.",
+                        search.whyNot(),
                         LibrarySearch.REMEDY);
             } else {
                 LOG.info("This CPU lacks AVX-512, which bitsandbytes' library needs; the built-in kernel gives the same"

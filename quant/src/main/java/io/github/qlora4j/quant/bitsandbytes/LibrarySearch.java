@@ -12,6 +12,8 @@ import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.UnaryOperator;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
@@ -32,6 +34,11 @@ public record LibrarySearch(List<Attempt> attempts, Path library, boolean usable
 
     /** What installs the library. */
     public static final String REMEDY = "run scripts/install-bitsandbytes, or set BITSANDBYTES_LIBRARY to the file";
+
+    private static final String NO_FILE = "no such file";
+    private static final String LOADED = "loaded";
+    /** As JNA says it. */
+    private static final Pattern MISSING_FUNCTION = Pattern.compile("Error looking up function '(\\w+)'");
 
     /** Checked once a JVM, as a library cannot be unloaded. */
     private static final class Held {
@@ -129,24 +136,49 @@ public record LibrarySearch(List<Attempt> attempts, Path library, boolean usable
             // Its code for other CPUs gives −0 where the exact one gives 0, and is no faster than ours.
             attempts.add(new Attempt("CPU", null, "no AVX-512, which the library's fast code needs"));
         }
+        if (fast && KnownAnswers.ask() != KnownAnswers.EXPECTED) {
+            attempts.add(new Attempt(
+                    "answers", library, "of another release: it computes other values than bitsandbytes " + VERSION));
+            return new LibrarySearch(List.copyOf(attempts), null, false);
+        }
         return new LibrarySearch(List.copyOf(attempts), library, fast);
     }
 
     private static boolean taken(String place, Path file, List<Attempt> attempts, boolean load) {
         String problem;
         try {
-            problem = Files.isRegularFile(file) ? NativeFile.problem(file) : "no such file";
+            problem = Files.isRegularFile(file) ? NativeFile.problem(file) : NO_FILE;
             if (problem == null && load) {
                 CpuLibrary.bind(file);
             }
         } catch (UnsatisfiedLinkError e) {
-            problem = "does not load: "
-                    + String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+            problem = whyNotLoaded(
+                    String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
         } catch (IOException e) {
             problem = "cannot be read: " + e;
         }
-        attempts.add(new Attempt(place, file, problem == null ? "loaded" : problem));
+        attempts.add(new Attempt(place, file, problem == null ? LOADED : problem));
         return problem == null;
+    }
+
+    private static String whyNotLoaded(String message) {
+        Matcher missing = MISSING_FUNCTION.matcher(message);
+        if (missing.find()) {
+            return "of another version than " + VERSION + ": it has no " + missing.group(1);
+        }
+        return "does not load: " + message
+                + (message.contains("libgomp") ? "; install libgomp (Debian and Ubuntu: libgomp1)" : "");
+    }
+
+    /** Why the library is not used, in one line: what is wrong with the first file there is, or that there is none. */
+    public String whyNot() {
+        return attempts.stream()
+                .filter(a -> a.path() != null
+                        && !a.outcome().equals(NO_FILE)
+                        && !a.outcome().equals(LOADED))
+                .findFirst()
+                .map(a -> "bitsandbytes' library " + a.path() + ": " + a.outcome())
+                .orElse("bitsandbytes' library was not found");
     }
 
     /** Asks Python where the package is, without importing it: that would load torch. */

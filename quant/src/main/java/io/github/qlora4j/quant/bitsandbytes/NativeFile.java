@@ -45,6 +45,11 @@ final class NativeFile {
             if (sections < 0 || sectionsEnd > size) {
                 return "cut: it has " + size + " of at least " + sectionsEnd + " bytes";
             }
+            int sectionBytes = header.getShort(58) & 0xffff;
+            if (sectionsEnd > sections && isEmpty(read(channel, sectionsEnd - sectionBytes, sectionBytes))) {
+                // a download that was broken off, where room was taken before the bytes came
+                return "cut: it has its full length, but nothing at its end";
+            }
             long segments = header.getLong(32);
             int segmentBytes = header.getShort(54) & 0xffff;
             int count = header.getShort(56) & 0xffff;
@@ -61,6 +66,15 @@ final class NativeFile {
             }
             return null;
         }
+    }
+
+    private static boolean isEmpty(ByteBuffer bytes) {
+        while (bytes.hasRemaining()) {
+            if (bytes.get() != 0) {
+                return false;
+            }
+        }
+        return true;
     }
 
     private static ByteBuffer read(FileChannel channel, long position, int bytes) throws IOException {

@@ -23,6 +23,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 
 /**
  * Writes a safetensors file a tensor at a time: into {@code FILE.tmp}, moved into place by {@link #finish()}.
@@ -222,7 +223,8 @@ public final class SafetensorsWriter implements AutoCloseable {
             json.beginObject();
             if (!metadata.isEmpty()) {
                 json.name(SafetensorsHeader.METADATA_KEY).beginObject();
-                for (Map.Entry<String, String> entry : metadata.entrySet()) {
+                // Sorted: the order of a Map.of is another one in each JVM, and equal contents shall give equal bytes.
+                for (Map.Entry<String, String> entry : new TreeMap<>(metadata).entrySet()) {
                     json.name(entry.getKey()).value(entry.getValue());
                 }
                 json.endObject();

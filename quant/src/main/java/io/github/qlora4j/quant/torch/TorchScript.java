@@ -121,7 +121,17 @@ public final class TorchScript {
         call(function, arguments).close();
     }
 
+    /**
+     * Eager operators in a thread from its first call on: libtorch keeps this choice for each thread. The optimizing
+     * executor is slow at first and may round otherwise, so that a run's bits would depend on its thread.
+     */
+    private static final ThreadLocal<Boolean> EAGER = ThreadLocal.withInitial(() -> {
+        JniUtils.setGraphExecutorOptimize(false);
+        return true;
+    });
+
     private IValue call(String function, Object... arguments) {
+        EAGER.get();
         IValue[] values = new IValue[arguments.length];
         try {
             for (int i = 0; i < arguments.length; i++) {

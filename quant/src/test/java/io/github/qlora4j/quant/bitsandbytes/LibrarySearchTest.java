@@ -4,12 +4,21 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assumptions.assumeThat;
 
 import com.sun.jna.Platform;
+import io.github.qlora4j.quant.Kernel;
+import io.github.qlora4j.quant.KernelChoice;
+import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.QuantType;
+import io.github.qlora4j.quant.torch.Dtype;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
+import java.util.zip.CRC32C;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -52,5 +61,51 @@ class LibrarySearchTest {
         whole[18] = 3; // another machine
         Files.write(file, whole);
         assertThat(NativeFile.problem(file)).contains("another CPU");
+    }
+
+    @Test
+    void aFileOfFullLengthWithNothingAtItsEndIsCut() throws IOException {
+        assumeThat(Platform.isLinux()).isTrue();
+        Path file = dir.resolve("lib.so");
+        byte[] bytes = Files.readAllBytes(Path.of(System.getProperty("java.home"), "lib", "libjava.so"));
+        Arrays.fill(bytes, bytes.length / 2, bytes.length, (byte) 0);
+        Files.write(file, bytes);
+        assertThat(NativeFile.problem(file)).contains("nothing at its end");
+    }
+
+    @Test
+    void theReasonIsThatOfTheFileThatIsThere() throws IOException {
+        assumeThat(Platform.isLinux()).isTrue();
+        Path file = dir.resolve("lib.so");
+        Files.writeString(file, "not a library");
+        Map<String, String> settings = Map.of("BITSANDBYTES_LIBRARY", file.toString(), "QLORA4J_CACHE", dir + "/none");
+        assertThat(search(settings).whyNot()).contains(file.toString(), "not a 64-bit ELF");
+    }
+
+    @Test
+    void aLibraryWithoutOurFunctionsIsOfAnotherVersion() {
+        assumeThat(Platform.isLinux()).isTrue();
+        Path file = Path.of(System.getProperty("java.home"), "lib", "libjava.so");
+        Map<String, String> settings = Map.of("BITSANDBYTES_LIBRARY", file.toString(), "QLORA4J_CACHE", dir + "/none");
+        LibrarySearch search = LibrarySearch.search(settings::get, true);
+        assertThat(search.attempts().get(0).outcome()).contains("of another version than 0.50.2", "it has no c");
+        assertThat(search.whyNot()).contains("libjava.so: of another version");
+    }
+
+    /** The library is held to answers that the built-in kernel gives, which are bitsandbytes' own by other tests. */
+    @Test
+    void theKnownAnswersAreTheBuiltInKernels() {
+        Kernel builtin = Kernels.choose(KernelChoice.BUILTIN);
+        CRC32C sum = new CRC32C();
+        for (QuantType type : QuantType.values()) {
+            for (Dtype dtype : List.of(Dtype.FLOAT32, Dtype.BFLOAT16, Dtype.FLOAT16)) {
+                ByteBuffer packed = KnownAnswers.packed();
+                ByteBuffer out = ByteBuffer.allocateDirect(2 * packed.capacity() * dtype.bytes())
+                        .order(ByteOrder.LITTLE_ENDIAN);
+                builtin.dequantizeFourBit(type, KnownAnswers.BLOCKSIZE, packed, KnownAnswers.scales(), dtype, out);
+                sum.update(out.duplicate().position(0).limit(out.capacity()));
+            }
+        }
+        assertThat(sum.getValue()).isEqualTo(KnownAnswers.EXPECTED);
     }
 }

@@ -59,6 +59,19 @@ class SafetensorsFileTest {
     }
 
     @Test
+    void theOrderOfMetadataChangesNoByte() {
+        Map<String, String> one = new LinkedHashMap<>();
+        Map<String, String> other = new LinkedHashMap<>();
+        for (int i = 0; i < 9; i++) {
+            one.put("key" + i, "v");
+            other.put("key" + (8 - i), "v");
+        }
+        SafetensorsWriter.writeAll(dir.resolve("one.safetensors"), one, Map.of());
+        SafetensorsWriter.writeAll(dir.resolve("other.safetensors"), other, Map.of());
+        assertThat(dir.resolve("one.safetensors")).hasSameBinaryContentAs(dir.resolve("other.safetensors"));
+    }
+
+    @Test
     void readsAPartOfATensor() {
         try (SafetensorsFile file = SafetensorsFile.open(MIXED)) {
             ByteBuffer two = ByteBuffer.allocate(2);

@@ -37,6 +37,9 @@ final class Failures {
 
     /** A command that was called rightly and did not end well. */
     int failed(Throwable problem) {
+        if (problem instanceof ExceptionInInitializerError && problem.getCause() != null) {
+            return failed(problem.getCause());
+        }
         terminal.live("");
         if (problem instanceof Output.Lost lost) {
             if (!lost.readerGone()) {
@@ -44,13 +47,15 @@ final class Failures {
             }
         } else if (problem instanceof QloraException) {
             say(problem.getMessage());
-        } else if (outOfNativeMemory(problem)) {
-            say("not enough memory for a tensor. Take a smaller per_device_train_batch_size or max_length, set"
-                    + " gradient_checkpointing: true, or quantize the base; 'qlora plan' shows what a run needs");
-        } else if (problem instanceof OutOfMemoryError) {
-            long megabytes = Runtime.getRuntime().maxMemory() >> 20;
-            say("the Java heap of " + megabytes + " MB is full: start with QLORA4J_JAVA_OPTS=-Xmx" + 2 * megabytes
-                    + "m, or give it less data at a time");
+        } else if (MemoryFailure.describe(problem).isPresent()) {
+            String more = problem instanceof OutOfMemoryError
+                    ? ""
+                    : "\n  Take fewer or shorter rows at a time, or quantize the base; 'qlora plan' shows what a run needs.";
+            say(MemoryFailure.describe(problem).get() + more);
+        } else if (problem instanceof UnsatisfiedLinkError) {
+            say("a native library cannot be loaded: " + firstLine(String.valueOf(problem.getMessage()))
+                    + "\n  Libraries are unpacked into ~/.djl.ai (or DJL_CACHE_DIR), ~/.cache/JNA and " + temporaries()
+                    + ", which need room and write access; 'qlora doctor' shows what was tried.");
         } else if (problem instanceof FileSystemException file) {
             say(describe(file));
         } else {
@@ -82,14 +87,8 @@ final class Failures {
         return problem.getFile() + ": " + (problem.getReason() == null ? "cannot be used" : problem.getReason());
     }
 
-    private static boolean outOfNativeMemory(Throwable problem) {
-        for (Throwable cause = problem; cause != null; cause = cause.getCause()) {
-            String message = String.valueOf(cause.getMessage());
-            if (message.contains("can't allocate memory") || message.contains("Cannot allocate memory")) {
-                return true;
-            }
-        }
-        return false;
+    private static String temporaries() {
+        return System.getProperty("java.io.tmpdir");
     }
 
     private static String firstLine(String text) {

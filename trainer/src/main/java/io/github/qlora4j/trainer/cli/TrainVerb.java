@@ -5,6 +5,9 @@ import io.github.qlora4j.trainer.config.LoadedConfig;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.generate.HeldOutAnswers;
 import io.github.qlora4j.trainer.model.ComputeDtype;
+import io.github.qlora4j.trainer.report.Figures;
+import io.github.qlora4j.trainer.report.MemoryAdvice;
+import io.github.qlora4j.trainer.report.Rss;
 import io.github.qlora4j.trainer.report.RunPlan;
 import io.github.qlora4j.trainer.report.TrainingReporter;
 import io.github.qlora4j.trainer.train.Trainer;
@@ -57,12 +60,13 @@ final class TrainVerb extends Verb {
         LoadedConfig loaded = ConfigFile.load(config, sets);
         try (TrainingReporter reporter = new TrainingReporter(terminal())) {
             RunScreen screen = new RunScreen(terminal(), reporter, memoryNotes(loaded.config()));
+            warnWhereItMayNotFit(loaded.config());
             Trainer trainer = Trainer.builder()
                     .setConfig(loaded)
                     .optStart(start())
                     .optListener(screen)
                     .build();
-            TrainingResult result = trainToTheEndOrSignal(trainer);
+            TrainingResult result = trainToTheEndOrSignal(trainer, loaded.config());
             HeldOutAnswers after = screen.answersAfter();
             if (after != null) {
                 out().println(String.format(
@@ -84,7 +88,7 @@ final class TrainVerb extends Verb {
     }
 
     /** The JVM ends when its shutdown hooks have ended: this one waits until the run is saved. */
-    private TrainingResult trainToTheEndOrSignal(Trainer trainer) {
+    private TrainingResult trainToTheEndOrSignal(Trainer trainer, RunConfig run) {
         CountDownLatch done = new CountDownLatch(1);
         Thread hook = new Thread(() -> {
             trainer.cancel();
@@ -98,6 +102,9 @@ final class TrainVerb extends Verb {
         Runtime.getRuntime().addShutdownHook(hook);
         try {
             return trainer.train();
+        } catch (RuntimeException | OutOfMemoryError e) {
+            MemoryFailure.throwWhereMemoryLacks(e, run);
+            throw e;
         } finally {
             done.countDown();
             try {
@@ -105,6 +112,16 @@ final class TrainVerb extends Verb {
             } catch (IllegalStateException e) {
                 // the JVM is on its way out: the hook has done its work
             }
+        }
+    }
+
+    /** Said before anything is loaded: a process that the system ends for its memory cannot say it any more. */
+    private void warnWhereItMayNotFit(RunConfig run) {
+        long free = Rss.freeBytes();
+        MemoryAdvice advice = MemoryFailure.advice(run);
+        if (free > 0 && advice.plan().peakBytes() > free) {
+            say("warning: the run may not fit into the " + Figures.bytes(free) + " that are free");
+            advice.lines().forEach(this::say);
         }
     }
 

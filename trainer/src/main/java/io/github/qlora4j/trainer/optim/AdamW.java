@@ -54,7 +54,7 @@ final class AdamW implements Optimizer {
             transfer = new StateTransfer(config, this.parameters, layout, memory, maps);
             memory.reserve(layout.pages().size());
             transfer.takeMasters();
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             close();
             throw e;
         }

@@ -69,6 +69,7 @@ final class MappedPages implements PagedMemory {
                 throw noRoom(bytes, usable + " bytes are free", null);
             }
             Path name = Files.createTempFile(directory, "optimizer-", ".pages");
+            // here, a kill leaves an empty file, which the directory's next run deletes
             file = FileChannel.open(
                     name, StandardOpenOption.READ, StandardOpenOption.WRITE, StandardOpenOption.DELETE_ON_CLOSE);
             ByteBuffer zeros = ByteBuffer.allocateDirect(1 << 20);

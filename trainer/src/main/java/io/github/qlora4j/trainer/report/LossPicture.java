@@ -4,12 +4,8 @@ import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
 import java.awt.BasicStroke;
 import java.awt.Color;
-import java.io.BufferedOutputStream;
 import java.io.IOException;
-import java.io.OutputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import org.apache.logging.log4j.LogManager;
@@ -51,18 +47,13 @@ public final class LossPicture {
         if (loss.steps.isEmpty() && evalLoss.steps.isEmpty()) {
             return false;
         }
-        Path beside = png.resolveSibling(png.getFileName() + ".tmp");
         try {
-            try (OutputStream out = new BufferedOutputStream(Files.newOutputStream(beside))) {
-                BitmapEncoder.saveBitmap(chart(loss, evalLoss), out, BitmapFormat.PNG);
-            }
-            Files.move(beside, png, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            AtomicFile.write(png, out -> BitmapEncoder.saveBitmap(chart(loss, evalLoss), out, BitmapFormat.PNG));
             return true;
         } catch (IOException e) {
             throw new QloraException(png + ": cannot be written: " + e.getMessage(), e);
         } catch (RuntimeException | LinkageError | InternalError e) {
             LOG.warn("no loss picture: this Java cannot draw ({}); install fontconfig and a font", e.toString());
-            deleteQuietly(beside);
             return false;
         }
     }
@@ -107,14 +98,6 @@ public final class LossPicture {
         series.setLineStyle(new BasicStroke(width));
         series.setMarker(SeriesMarkers.NONE);
         return series;
-    }
-
-    private static void deleteQuietly(Path file) {
-        try {
-            Files.deleteIfExists(file);
-        } catch (IOException e) {
-            LOG.debug("{}: {}", file, e.toString());
-        }
     }
 
     /** Points of one line of the picture. */

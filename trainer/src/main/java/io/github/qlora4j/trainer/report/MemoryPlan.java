@@ -21,7 +21,7 @@ import java.util.Locale;
  */
 public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> stages) {
     /** JVM, libtorch and the tokenizer before a weight is loaded, as measured on Linux. */
-    private static final long PROGRAM = 300_000_000;
+    static final long PROGRAM = 300_000_000;
     /** Positions of one chunk of the head. */
     private static final long HEAD_CHUNK = 256;
 

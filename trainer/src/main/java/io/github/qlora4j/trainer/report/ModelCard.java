@@ -4,9 +4,8 @@ import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import io.github.qlora4j.quant.QloraException;
 import java.io.IOException;
-import java.nio.file.Files;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.Map;
 
 /**
@@ -50,10 +49,8 @@ public record ModelCard(
      * @throws QloraException if it cannot be written
      */
     public void write(Path file) {
-        Path beside = file.resolveSibling(file.getFileName() + ".tmp");
         try {
-            Files.writeString(beside, text());
-            Files.move(beside, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            AtomicFile.write(file, out -> out.write(text().getBytes(StandardCharsets.UTF_8)));
         } catch (IOException e) {
             throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
         }

@@ -14,8 +14,10 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Optional;
@@ -84,5 +86,37 @@ public final class BaseSetup {
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e);
         }
+    }
+
+    /** Name, size and time of each file of a model directory, which are others when somebody has changed one. */
+    static List<String> stamp(Path directory) {
+        try (Stream<Path> entries = Files.list(directory)) {
+            List<String> stamp = new ArrayList<>();
+            for (Path file : entries.filter(Files::isRegularFile).sorted().toList()) {
+                BasicFileAttributes now = Files.readAttributes(file, BasicFileAttributes.class);
+                stamp.add(file.getFileName() + ", " + now.size() + " bytes of " + now.lastModifiedTime() + ", "
+                        + now.fileKey());
+            }
+            return stamp;
+        } catch (IOException e) {
+            throw new QloraException("model.path: " + directory + " cannot be read: " + e, e);
+        }
+    }
+
+    /**
+     * Checks that what was read is one model.
+     *
+     * @param before the stamp from before the first file was read
+     * @throws QloraException if a file was changed since then
+     */
+    static void requireUnchanged(Path directory, List<String> before) {
+        List<String> changed = new ArrayList<>(stamp(directory));
+        if (changed.equals(before)) {
+            return;
+        }
+        changed.removeAll(before);
+        throw new QloraException("model.path: " + directory + " was changed while the run was reading it"
+                + (changed.isEmpty() ? ": files are gone" : ": " + changed.get(0))
+                + "\n  Start again when nobody writes there.");
     }
 }

@@ -62,7 +62,21 @@ final class Checkpoint {
             Files.move(beside, target, StandardCopyOption.ATOMIC_MOVE);
             RunDirectory.delete(old);
         } catch (IOException e) {
-            throw new QloraException(target + ": the checkpoint cannot be written: " + e, e);
+            discard(beside, e);
+            String gone = Files.isDirectory(target.getParent()) ? "" : "; was training.output_dir moved or deleted?";
+            throw new QloraException(target + ": the checkpoint cannot be written: " + e + gone, e);
+        } catch (QloraException e) {
+            discard(beside, e);
+            throw e;
+        }
+    }
+
+    /** A part of a checkpoint takes up room, of which there is perhaps none left. */
+    private static void discard(Path beside, Exception problem) {
+        try {
+            RunDirectory.delete(beside);
+        } catch (QloraException also) {
+            problem.addSuppressed(also);
         }
     }
 
@@ -82,7 +96,11 @@ final class Checkpoint {
             }
         }
         for (Map.Entry<String, String> entry : state.files().entrySet()) {
-            Path file = checkpoint.resolve(Path.of(entry.getKey()).getFileName().toString());
+            if (!entry.getKey().matches("[A-Za-z0-9_-][A-Za-z0-9_.-]*")) {
+                throw new QloraException(
+                        checkpoint.resolve(RunState.FILE) + ": lists a file outside the checkpoint: " + entry.getKey());
+            }
+            Path file = checkpoint.resolve(entry.getKey());
             try {
                 if (!sha256(file).equals(entry.getValue())) {
                     throw new QloraException(file + ": is damaged: its sha256 is not the one it was written with");

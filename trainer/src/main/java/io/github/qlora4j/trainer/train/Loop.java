@@ -76,12 +76,13 @@ final class Loop {
                 if (evaluationIsDue(done)) {
                     stopped = evaluate(metrics, done);
                 }
-                boolean last = done == total || stopped || cancelled.get();
-                if (last || saveIsDue(done)) {
+                boolean save = done == total || stopped || cancelled.get() || saveIsDue(done);
+                if (save) {
                     metrics.sync();
                     save(done);
                 }
-                if (cancelled.get()) {
+                // cancelled since then: the next step is made and saved
+                if (save && cancelled.get()) {
                     break;
                 }
             }

@@ -5,6 +5,7 @@ import io.github.qlora4j.peft.AdapterConfigFile;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.trainer.config.ResolvedYaml;
 import io.github.qlora4j.trainer.model.BaseModel;
+import io.github.qlora4j.trainer.report.AtomicFile;
 import io.github.qlora4j.trainer.report.LossPicture;
 import io.github.qlora4j.trainer.report.MetricsFile;
 import io.github.qlora4j.trainer.report.ModelCard;
@@ -13,9 +14,9 @@ import io.github.qlora4j.trainer.report.RunStart;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -130,20 +131,16 @@ final class Outcome {
     }
 
     private static void copy(Path from, Path to) {
-        try {
-            Path beside = to.resolveSibling(to.getFileName() + ".tmp");
-            Files.copy(from, beside, StandardCopyOption.REPLACE_EXISTING);
-            Files.move(beside, to, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
-        } catch (IOException e) {
-            throw new QloraException(to + ": cannot be written: " + e, e);
-        }
+        replace(to, out -> Files.copy(from, out));
     }
 
     private static void write(Path file, String text) {
+        replace(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
+    }
+
+    private static void replace(Path file, AtomicFile.Content content) {
         try {
-            Path beside = file.resolveSibling(file.getFileName() + ".tmp");
-            Files.writeString(beside, text);
-            Files.move(beside, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            AtomicFile.write(file, content);
         } catch (IOException e) {
             throw new QloraException(file + ": cannot be written: " + e, e);
         }

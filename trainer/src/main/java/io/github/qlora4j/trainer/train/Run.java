@@ -81,6 +81,7 @@ final class Run implements AutoCloseable {
         }
         listener.preparing("reading " + asked.model().path());
         ModelConfig model = ModelConfig.read(asked.model().path());
+        List<String> modelFiles = BaseSetup.stamp(asked.model().path());
         BaseOptions options = BaseSetup.options(asked);
         LoraConfig lora = startingAdapter(loaded, model);
         AdapterSetup.plan(lora, model);
@@ -111,6 +112,7 @@ final class Run implements AutoCloseable {
                         "loading and quantizing the base to " + q.type().name().toLowerCase(java.util.Locale.ROOT))
                 .orElse("loading the base"));
         base = keep(BaseModel.load(asked.model().path(), options));
+        BaseSetup.requireUnchanged(asked.model().path(), modelFiles);
         NDManager tensors = keep(Torch.newManager());
         adapter = adapter(tensors, loaded, model, lora);
         adapterConfig =

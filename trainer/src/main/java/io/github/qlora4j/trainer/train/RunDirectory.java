@@ -13,8 +13,11 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
@@ -28,14 +31,25 @@ final class RunDirectory implements AutoCloseable {
     static final String RESOLVED = "qlora.yaml";
     private static final String LOCK = ".lock";
     private static final Pattern CHECKPOINT = Pattern.compile("checkpoint-(\\d{1,18})");
-    private static final Pattern LEFT_OVER = Pattern.compile("checkpoint-\\d+\\.(tmp|old)|pages.*\\.tmp");
+    private static final List<String> FILES =
+            List.of(METRICS, RESOLVED, "adapter_model.safetensors", "adapter_config.json", "README.md", "loss.png");
+    private static final Pattern LEFT_OVER = Pattern.compile("checkpoint-\\d+\\.(tmp|old)|optimizer-\\d+\\.pages|("
+            + FILES.stream().map(Pattern::quote).collect(Collectors.joining("|")) + ")\\.tmp");
+
+    /**
+     * The directories that runs of this JVM hold. They are looked up before the lock file is opened: where the system
+     * counts locks by process, closing any channel of the file would let go the lock that another run took.
+     */
+    private static final Set<Path> HELD = ConcurrentHashMap.newKeySet();
 
     private final Path path;
+    private final Path held;
     private final FileChannel channel;
     private final FileLock lock;
 
-    private RunDirectory(Path path, FileChannel channel, FileLock lock) {
+    private RunDirectory(Path path, Path held, FileChannel channel, FileLock lock) {
         this.path = path;
+        this.held = held;
         this.channel = channel;
         this.lock = lock;
     }
@@ -49,23 +63,41 @@ final class RunDirectory implements AutoCloseable {
         if (Files.exists(path) && !Files.isDirectory(path)) {
             throw new QloraException("training.output_dir: " + path + " is a file, not a directory");
         }
+        Path held = null;
         FileChannel channel = null;
+        FileLock lock = null;
         try {
             Files.createDirectories(path);
-            channel = FileChannel.open(path.resolve(LOCK), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-            FileLock lock = channel.tryLock();
-            if (lock != null) {
-                return new RunDirectory(path, channel, lock);
+            Path real = path.toRealPath();
+            held = HELD.add(real) ? real : null;
+            if (held != null) {
+                channel = FileChannel.open(path.resolve(LOCK), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+                lock = channel.tryLock();
             }
         } catch (OverlappingFileLockException e) {
-            // another run of this JVM: the same answer
+            // another run of this JVM, by another class loader: the same answer
         } catch (IOException e) {
-            closeQuietly(channel);
             throw new QloraException("training.output_dir: " + path + " cannot be written: " + e, e);
+        } finally {
+            if (lock == null) {
+                letGo(held, channel);
+            }
         }
-        closeQuietly(channel);
-        throw new QloraException("training.output_dir: another run is writing to " + path
-                + "\n  Wait for it, or give this run a directory of its own.");
+        if (lock == null) {
+            throw new QloraException("training.output_dir: another run is writing to " + path
+                    + "\n  Wait for it, or give this run a directory of its own.");
+        }
+        return new RunDirectory(path, held, channel, lock);
+    }
+
+    private static void letGo(Path held, FileChannel channel) {
+        try {
+            closeQuietly(channel);
+        } finally {
+            if (held != null) {
+                HELD.remove(held);
+            }
+        }
     }
 
     Path path() {
@@ -108,14 +140,11 @@ final class RunDirectory implements AutoCloseable {
     /** Deletes what runs have left here, for {@code --overwrite}; files of other names stay. */
     void clear() {
         checkpoints().forEach(RunDirectory::delete);
-        for (String name : List.of(
-                METRICS, RESOLVED, "adapter_model.safetensors", "adapter_config.json", "README.md", "loss.png")) {
-            delete(path.resolve(name));
-        }
+        FILES.forEach(name -> delete(path.resolve(name)));
         clearLeftOvers();
     }
 
-    /** Deletes half-written checkpoints of a run that was killed. */
+    /** Deletes half-written checkpoints and files of a run that was killed. */
     void clearLeftOvers() {
         try (Stream<Path> entries = Files.list(path)) {
             entries.filter(p -> LEFT_OVER.matcher(p.getFileName().toString()).matches())
@@ -207,7 +236,7 @@ final class RunDirectory implements AutoCloseable {
         } catch (IOException e) {
             throw new QloraException(path + ": the lock cannot be released: " + e, e);
         } finally {
-            closeQuietly(channel);
+            letGo(held, channel);
         }
     }
 }

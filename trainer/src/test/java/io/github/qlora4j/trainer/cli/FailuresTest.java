@@ -48,6 +48,21 @@ class FailuresTest {
     }
 
     @Test
+    void whatFailedAtTheFirstUseOfAClass_isTold() {
+        failed(new ExceptionInInitializerError(new QloraException("DJL's PyTorch library could not be loaded")), false);
+        assertThat(err.toString())
+                .isEqualTo("error: DJL's PyTorch library could not be loaded" + System.lineSeparator());
+    }
+
+    @Test
+    void nativeLibraryThatDoesNotLoad_saysWhereRoomIsNeeded() {
+        failed(new UnsatisfiedLinkError("libjnidispatch.so: file too short"), false);
+        assertThat(err.toString())
+                .contains("file too short", "DJL_CACHE_DIR", "doctor")
+                .doesNotContain("internal error");
+    }
+
+    @Test
     void missingFile_isNamed() {
         failed(new NoSuchFileException("models/none"), false);
         assertThat(err.toString()).contains("models/none: no such file or directory");
@@ -57,5 +72,15 @@ class FailuresTest {
     void allocatorsRefusal_saysWhatToMakeSmaller() {
         failed(new RuntimeException("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), false);
         assertThat(err.toString()).contains("not enough memory").contains("qlora plan");
+    }
+
+    @Test
+    void allocatorsRefusal_saysHowMuchWasAsked() {
+        failed(
+                new RuntimeException("you tried to allocate 2500000000 bytes. Error code 12 (Cannot allocate memory)"),
+                false);
+        assertThat(err.toString())
+                .contains("not enough memory for 2.50 GB more")
+                .doesNotContain("internal error");
     }
 }

@@ -151,6 +151,24 @@ class TrainerTest {
     }
 
     @Test
+    void twoRunsAtOnceGiveWhatEachGivesAlone() throws Exception {
+        Path alone = temp.resolve("alone");
+        train(config(alone), Trainer.Start.NEW, NOBODY);
+        List<Thread> threads = new ArrayList<>();
+        for (String name : List.of("one", "other")) {
+            threads.add(new Thread(() -> train(config(temp.resolve(name)), Trainer.Start.NEW, NOBODY)));
+        }
+        threads.forEach(Thread::start);
+        for (Thread thread : threads) {
+            thread.join();
+        }
+        for (String name : List.of("one", "other")) {
+            assertThat(temp.resolve(name).resolve("adapter_model.safetensors"))
+                    .hasSameBinaryContentAs(alone.resolve("adapter_model.safetensors"));
+        }
+    }
+
+    @Test
     void passesOverADamagedCheckpointAndSaysSo() throws IOException {
         Path whole = temp.resolve("whole");
         train(config(whole), Trainer.Start.NEW, NOBODY);
@@ -171,6 +189,25 @@ class TrainerTest {
         assertThat(losses(out)).isEqualTo(losses(whole));
         assertThat(out.resolve("adapter_model.safetensors"))
                 .hasSameBinaryContentAs(whole.resolve("adapter_model.safetensors"));
+    }
+
+    @Test
+    void aStateThatNamesFilesOutsideItsCheckpointIsNotResumedFrom() throws IOException {
+        Path out = temp.resolve("run");
+        train(config(out), Trainer.Start.NEW, NOBODY);
+        Path state = out.resolve("checkpoint-6").resolve("trainer_state.json");
+        for (String name : List.of("../../secret", "/etc/hostname", "/", "..", "")) {
+            String text = Files.readString(state);
+            Files.writeString(state, text.replaceFirst("\"files\": \\{", "\"files\": {\"" + name + "\": \"00\","));
+            List<String> warnings = new ArrayList<>();
+            train(config(out), Trainer.Start.RESUME, new RunListener() {
+                @Override
+                public void warning(String message) {
+                    warnings.add(message);
+                }
+            });
+            assertThat(warnings).as(name).anyMatch(w -> w.contains("lists a file outside the checkpoint"));
+        }
     }
 
     @ParameterizedTest
@@ -215,6 +252,37 @@ class TrainerTest {
         assertThat(train(config(out, "training.save_steps=3"), Trainer.Start.RESUME, NOBODY)
                         .finished())
                 .isTrue();
+    }
+
+    @Test
+    void aModelThatChangesWhileItIsReadIsAnError() throws IOException {
+        Path model = Files.createDirectory(temp.resolve("model"));
+        try (Stream<Path> files = Files.list(Path.of("src/test/resources/golden/models/llama"))) {
+            for (Path file : files.toList()) {
+                Files.copy(file, model.resolve(file.getFileName()));
+            }
+        }
+        assertThatThrownBy(() ->
+                        train(config(temp.resolve("run"), "model.path=" + model), Trainer.Start.NEW, new RunListener() {
+                            @Override
+                            public void preparing(String what) {
+                                if (what.startsWith("loading")) {
+                                    touch(model.resolve("model.safetensors"));
+                                }
+                            }
+                        }))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("was changed while the run was reading it")
+                .hasMessageContaining("model.safetensors");
+        assertThat(temp.resolve("run").toFile().list()).containsExactly(".lock");
+    }
+
+    private static void touch(Path file) {
+        try {
+            Files.setLastModifiedTime(file, java.nio.file.attribute.FileTime.fromMillis(1_000_000));
+        } catch (IOException e) {
+            throw new java.io.UncheckedIOException(e);
+        }
     }
 
     @Test

@@ -1,0 +1,75 @@
+package io.github.qlora4j.trainer.report;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.trainer.config.RunConfig;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** On a tiny model with batches so large that activations outweigh everything else. */
+class MemoryAdviceTest {
+
+    private static RunConfig run(Object... keysAndValues) {
+        var builder = RunConfig.builder()
+                .setModel(Path.of("src/test/resources/golden/models/llama"))
+                .setTrain("none.json")
+                .setOutputDir(Path.of("none"))
+                .opt("training.per_device_train_batch_size", 4096)
+                .opt("training.gradient_accumulation_steps", 3)
+                .opt("data.max_length", 1024);
+        for (int i = 0; i < keysAndValues.length; i += 2) {
+            builder.opt((String) keysAndValues[i], keysAndValues[i + 1]);
+        }
+        return builder.build();
+    }
+
+    private static List<String> keys(MemoryAdvice advice) {
+        return advice.remedies().stream().map(MemoryAdvice.Remedy::keys).toList();
+    }
+
+    @Test
+    void whatChangesNoResultComesFirst() {
+        MemoryAdvice advice = MemoryAdvice.of(run("training.gradient_checkpointing", false), Dtype.BFLOAT16);
+        assertThat(keys(advice))
+                .startsWith(
+                        "training.gradient_checkpointing: true",
+                        "training.per_device_train_batch_size: 2048, training.gradient_accumulation_steps: 6")
+                .contains("data.max_length: 512")
+                .doesNotContain("lora.r: 4");
+    }
+
+    @Test
+    void eachRemedyIsPlannedSmallerThanTheRun() {
+        MemoryAdvice advice = MemoryAdvice.of(run("training.gradient_checkpointing", false), Dtype.BFLOAT16);
+        assertThat(advice.remedies())
+                .isNotEmpty()
+                .allMatch(remedy -> remedy.peakBytes() < advice.plan().peakBytes());
+    }
+
+    @Test
+    void whatIsSetAlreadyIsNotAdvised() {
+        MemoryAdvice advice = MemoryAdvice.of(
+                run("training.per_device_train_batch_size", 1, "data.max_length", 65536), Dtype.BFLOAT16);
+        assertThat(keys(advice))
+                .doesNotContain("training.gradient_checkpointing: true")
+                .noneMatch(k -> k.contains("batch"));
+    }
+
+    @Test
+    void aBudgetGoesWithTheChoiceItBelongsTo() {
+        MemoryAdvice advice = MemoryAdvice.of(
+                run("training.gradient_checkpointing", "auto", "training.memory_budget", "900GB"), Dtype.BFLOAT16);
+        assertThat(keys(advice)).startsWith("training.gradient_checkpointing: true");
+    }
+
+    @Test
+    void thePlansLargestStageAndThreeRemediesAreShown() {
+        List<String> lines = MemoryAdvice.of(run("training.gradient_checkpointing", false), Dtype.BFLOAT16)
+                .lines();
+        assertThat(lines.get(0)).startsWith("planned peak: ").endsWith(", in forward and backward");
+        assertThat(lines.get(1)).contains("activations of layers kept whole");
+        assertThat(lines).filteredOn(line -> line.contains(" planned (")).hasSize(3);
+    }
+}
