@@ -33,7 +33,7 @@ public sealed interface Recomputation {
         long more = this instanceof Within within
                 ? within.bytes() / Math.max(1, tokens * partsBytesPerToken(config, stream))
                 : 0;
-        return (int) Math.min(layers, 1 + more);
+        return (int) Math.min(layers, 1 + Math.max(0, Math.min(layers, more)));
     }
 
     /**

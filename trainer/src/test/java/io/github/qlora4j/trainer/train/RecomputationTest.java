@@ -13,43 +13,37 @@ class RecomputationTest {
     private final ModelConfig config = ModelConfig.read(Path.of("src/test/resources/golden/models/mistral"));
 
     // hidden 32, 4 heads and 2 key heads of 8, MLP 48, 2 layers, vocabulary 96
-    private static final long NORMS = 2 * 4 * 32;
-    private static final long WIDTHS = 2 * 32 + 8 * (4 + 2 * 2) + 4 * 48;
-    private static final long BFLOAT16_GRAPH = NORMS + 2 * WIDTHS;
-    private static final long CASTS = 5 * 4 * 32;
+    private static final long WIDTHS = 8 * (4 + 2 * 2) + 2 * 48;
+    private static final long BFLOAT16_PARTS = 2 * WIDTHS;
 
     @Test
-    void aGraphIsNormsProjectionsTheMlpAndTheAdaptersCasts() {
-        assertThat(Recomputation.graphBytesPerToken(config, Dtype.BFLOAT16, Dtype.BFLOAT16))
-                .isEqualTo(BFLOAT16_GRAPH);
-        assertThat(Recomputation.graphBytesPerToken(config, Dtype.FLOAT32, Dtype.FLOAT32))
-                .isEqualTo(NORMS + 4 * WIDTHS);
-        assertThat(Recomputation.graphBytesPerToken(config, Dtype.BFLOAT16, Dtype.FLOAT32))
-                .isEqualTo(BFLOAT16_GRAPH + CASTS);
+    void partsAreQueryKeyValueGateAndUp() {
+        assertThat(Recomputation.partsBytesPerToken(config, Dtype.BFLOAT16)).isEqualTo(BFLOAT16_PARTS);
+        assertThat(Recomputation.partsBytesPerToken(config, Dtype.FLOAT32)).isEqualTo(4 * WIDTHS);
     }
 
     @Test
-    void thePassNeedsWhatBlocksKeepTwoGraphsAndAChunkOfLogits() {
-        long kept = 2 * (3 * 32 * 2 + 4 * 4);
+    void thePassNeedsWhatBlocksKeepTheWorkOnOneAndScoresOrLogits() {
+        long kept = 2 * 3 * 32 * 2;
+        long work = 2 * (6 * 32 + 4 * 48) + 2 * BFLOAT16_PARTS + 16 * 32;
         assertThat(Recomputation.leastBytes(config, Dtype.BFLOAT16, 10))
-                .isEqualTo(10 * (kept + 2 * (BFLOAT16_GRAPH + CASTS)) + 256 * 96 * 12);
+                .isEqualTo(10 * (kept + work) + 3 * 4194304 * 2);
     }
 
     @Test
-    void asManyBlocksKeepTheirGraphAsFit() {
-        assertThat(kept(new Recomputation.All())).isZero();
+    void theLastBlockAndAsManyMoreAsFitKeepTheirParts() {
+        assertThat(kept(new Recomputation.All())).isEqualTo(1);
         assertThat(kept(new Recomputation.None())).isEqualTo(2);
-        assertThat(kept(new Recomputation.Within(10 * BFLOAT16_GRAPH - 1))).isZero();
-        assertThat(kept(new Recomputation.Within(10 * BFLOAT16_GRAPH))).isEqualTo(1);
-        assertThat(kept(new Recomputation.Within(20 * BFLOAT16_GRAPH))).isEqualTo(2);
+        assertThat(kept(new Recomputation.Within(10 * BFLOAT16_PARTS - 1))).isEqualTo(1);
+        assertThat(kept(new Recomputation.Within(10 * BFLOAT16_PARTS))).isEqualTo(2);
         assertThat(kept(new Recomputation.Within(Long.MAX_VALUE))).isEqualTo(2);
-        assertThat(kept(new Recomputation.Within(-10 * BFLOAT16_GRAPH))).isZero();
-        assertThat(new Recomputation.Within(1).keptBlocks(config, Dtype.BFLOAT16, Dtype.BFLOAT16, 0))
+        assertThat(kept(new Recomputation.Within(-10 * BFLOAT16_PARTS))).isEqualTo(1);
+        assertThat(new Recomputation.Within(1).keptBlocks(config, Dtype.BFLOAT16, 0))
                 .as("a pass without tokens")
-                .isEqualTo(1);
+                .isEqualTo(2);
     }
 
     private int kept(Recomputation recomputation) {
-        return recomputation.keptBlocks(config, Dtype.BFLOAT16, Dtype.BFLOAT16, 10);
+        return recomputation.keptBlocks(config, Dtype.BFLOAT16, 10);
     }
 }
