@@ -21,6 +21,17 @@ public final class AwqWeight implements LinearWeight {
         this.codes = codes;
     }
 
+    /**
+     * Quantizes a matrix {@code [out, in]} of any floating-point dtype, in float16 as autoawq does; scales are float16.
+     *
+     * <p>That is AWQ's last step. {@link AwqSearch} finds what to do before it.
+     *
+     * @throws QloraException if the inputs do not fall into whole groups, or an element cannot be quantized
+     */
+    public static AwqWeight quantize(NDArray matrix, AwqConfig config) {
+        return AwqSearch.quantize(matrix, config);
+    }
+
     GroupedCodes codes() {
         return codes;
     }
