@@ -87,3 +87,15 @@ def autoawq():
           WQLinear_GEMVFast=None)
     scale = module("awq.quantize.scale", root / "quantize" / "scale.py")
     return module("awq.quantize.quantizer", root / "quantize" / "quantizer.py"), scale, gemm, packing
+
+
+def awq_llama():
+    """autoawq's class for Llama, of which get_layers_for_scaling is used; autoawq() first."""
+    root = fetched("autoawq", "0.2.9") / "awq"
+    empty("awq.models")
+    empty("awq.models.base", BaseAWQForCausalLM=object)
+    for name, member in (("block", "LlamaLikeBlock"), ("model", "LlamaLikeModel"), ("norm", "FasterTransformerRMSNorm")):
+        empty(f"awq.modules.fused.{name}", **{member: Unused})
+    empty("awq.modules.fused")
+    empty("awq.utils.fused_utils", fuse_qkv=None)
+    return module("awq.models.llama", root / "models" / "llama.py").LlamaAWQForCausalLM

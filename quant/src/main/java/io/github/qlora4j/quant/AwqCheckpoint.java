@@ -7,6 +7,7 @@ import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
+import io.github.qlora4j.quant.safetensors.TensorSpec;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.util.ArrayList;
@@ -169,16 +170,37 @@ public final class AwqCheckpoint implements StoredScheme {
     }
 
     /**
+     * What {@link #tensors} will be of a module whose weight is {@code [out, in]}.
+     *
+     * @throws QloraException if the outputs do not fill whole words, or the inputs whole groups
+     */
+    public List<TensorSpec> specs(String module, long out, long in) {
+        checkOutputs(module, out);
+        if (in % config.size(in) != 0) {
+            throw new QloraException(module + ": " + in + " inputs do not fall into groups of " + config.size(in));
+        }
+        long groups = in / config.size(in);
+        return List.of(
+                new TensorSpec(module + ".qweight", Dtype.INT32, in, out / 8),
+                new TensorSpec(module + ".qzeros", Dtype.INT32, groups, out / 8),
+                new TensorSpec(module + ".scales", Dtype.FLOAT16, groups, out));
+    }
+
+    private static void checkOutputs(String module, long out) {
+        if (out % 8 != 0) {
+            throw new QloraException(
+                    module + ": " + out + " outputs cannot be stored by AWQ, which packs eight to a word");
+        }
+    }
+
+    /**
      * The tensors that stand for a module's weight in a file, by name; they belong to {@code manager}.
      *
      * @throws QloraException if the outputs do not fill whole words
      */
     public Map<String, NDArray> tensors(NDManager manager, String module, AwqWeight weight) {
         GroupedCodes codes = weight.codes();
-        if (codes.rows() % 8 != 0) {
-            throw new QloraException(
-                    module + ": " + codes.rows() + " outputs cannot be stored by AWQ, which packs eight to a word");
-        }
+        checkOutputs(module, codes.rows());
         Map<String, NDArray> tensors = new LinkedHashMap<>();
         try (NDManager temporary = Torch.newManager()) {
             tensors.put(module + ".qweight", packed(manager, codes.unpacked(temporary)));

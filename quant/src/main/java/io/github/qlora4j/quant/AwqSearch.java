@@ -73,8 +73,8 @@ public final class AwqSearch {
                 }
             }
             if (best == null) {
-                throw new QloraException("no scales make the layers' results numbers: a weight or an input is NaN or"
-                        + " infinite");
+                throw new QloraException(
+                        "no scales make the layers' results numbers: a weight or an input is NaN or" + " infinite");
             }
             best.attach(manager);
             return best;
@@ -97,6 +97,11 @@ public final class AwqSearch {
     /** A matrix multiplied by the scales of its inputs. */
     public static NDArray scaleInputs(NDManager manager, NDArray weight, NDArray scales) {
         return Operators.SCRIPT.tensor(manager, "times_inputs", weight, scales);
+    }
+
+    /** Inputs divided by their scales. */
+    public static NDArray unscaleInputs(NDManager manager, NDArray inputs, NDArray scales) {
+        return Operators.SCRIPT.tensor(manager, "divided_inputs", inputs, scales);
     }
 
     /** A norm's weight, a bias or a matrix whose results are divided by scales. */
@@ -124,8 +129,8 @@ public final class AwqSearch {
             NDArray scales = Torch.copy(owner, found.get(2));
             NDArray zeros = Torch.copy(owner, found.get(3));
             NDArray codes = GroupedCodes.pack(owner, found.get(1), AwqWeight.BITS, null);
-            AwqWeight result = new AwqWeight(new GroupedCodes(
-                    owner, AwqWeight.BITS, codes, scales, zeros, AwqCheckpoint.groupOf(in, group)));
+            AwqWeight result = new AwqWeight(
+                    new GroupedCodes(owner, AwqWeight.BITS, codes, scales, zeros, AwqCheckpoint.groupOf(in, group)));
             owner = null;
             return result;
         } finally {

@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
+import io.github.qlora4j.quant.safetensors.TensorSpec;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.util.ArrayList;
@@ -201,6 +202,28 @@ public final class GptqCheckpoint implements StoredScheme {
     }
 
     /**
+     * What {@link #tensors} will be of a module whose weight is {@code [out, in]}, with scales in float16.
+     *
+     * @throws QloraException if inputs or outputs do not fill whole words
+     */
+    public List<TensorSpec> specs(String module, long out, long in) {
+        checkWords(module, out, in, config.bits());
+        int groups = config.groups(in);
+        return List.of(
+                new TensorSpec(module + ".g_idx", Dtype.INT32, in),
+                new TensorSpec(module + ".qweight", Dtype.INT32, in * config.bits() / 32, out),
+                new TensorSpec(module + ".qzeros", Dtype.INT32, groups, out * config.bits() / 32),
+                new TensorSpec(module + ".scales", Dtype.FLOAT16, groups, out));
+    }
+
+    private static void checkWords(String module, long out, long in, int bits) {
+        if (in * bits % 32 != 0 || out * bits % 32 != 0) {
+            throw new QloraException(module + ": " + out + " outputs of " + in + " inputs cannot be stored in " + bits
+                    + " bits: both must fill whole words of 32 bits");
+        }
+    }
+
+    /**
      * The tensors that stand for a module's weight in a file, by name; they belong to {@code manager}.
      *
      * @throws QloraException if inputs or outputs do not fill whole words
@@ -208,10 +231,7 @@ public final class GptqCheckpoint implements StoredScheme {
     public Map<String, NDArray> tensors(NDManager manager, String module, GptqWeight weight) {
         GroupedCodes codes = weight.codes();
         int bits = codes.bits();
-        if ((long) codes.cols() * bits % 32 != 0 || (long) codes.rows() * bits % 32 != 0) {
-            throw new QloraException(module + ": " + codes.rows() + " outputs of " + codes.cols()
-                    + " inputs cannot be stored in " + bits + " bits: both must fill whole words of 32 bits");
-        }
+        checkWords(module, codes.rows(), codes.cols(), bits);
         try (NDManager temporary = Torch.newManager()) {
             NDArray rows = GroupedCodes.pack(temporary, codes.unpacked(temporary), bits, null);
             NDArray zeros = GroupedOps.transposed(temporary, codes.zeros());

@@ -15,13 +15,13 @@ import java.util.Arrays;
  *
  * <pre>{@code
  * try (GptqSolver solver = new GptqSolver(weight.cols())) {
- *     solver.add(inputs);                                      // for each batch of calibration texts
+ *     solver.add(inputs, rows);                                // for each batch of calibration texts
  *     GptqWeight quantized = solver.solve(matrix, GptqConfig.DEFAULT, Dtype.FLOAT16);
  * }
  * }</pre>
  *
  * <p>It computes in float32, to the codes that auto-gptq 0.7.1 finds from the same Hessian. Memory: the Hessian {@code [in,
- * in]} in float32, three times that while solving, and three times the matrix in float32. The owner closes it.
+ * in]} in float32, four times that while solving, and three times the matrix in float32. The owner closes it.
  */
 public final class GptqSolver implements AutoCloseable {
 
@@ -30,7 +30,7 @@ public final class GptqSolver implements AutoCloseable {
 
     private final NDManager manager = Torch.newManager();
     private final long inputs;
-    private NDArray hessian;
+    private final NDArray hessian;
     private long samples;
     private double loss;
 
@@ -43,19 +43,17 @@ public final class GptqSolver implements AutoCloseable {
     /**
      * Takes in inputs of the layer; they stay the caller's.
      *
-     * @param x {@code [samples, tokens, inputs]}, any floating-point dtype
+     * @param x {@code [tokens, inputs]}, any floating-point dtype
+     * @param rows texts that the tokens come from: the Hessian is a mean over texts
      */
-    public void add(NDArray x) {
+    public void add(NDArray x, int rows) {
         long[] shape = Torch.shape(x);
-        if (shape.length != 3 || shape[2] != inputs) {
-            throw new IllegalArgumentException(
-                    "inputs [samples, tokens, " + inputs + "] were expected, got " + Arrays.toString(shape));
+        if (shape.length != 2 || shape[1] != inputs || rows < 1) {
+            throw new IllegalArgumentException("inputs [tokens, " + inputs + "] of one text or more were expected, got "
+                    + Arrays.toString(shape) + " of " + rows);
         }
-        if (hessian == null) {
-            throw new IllegalStateException("this layer is solved already");
-        }
-        Operators.SCRIPT.run("add_batch", hessian, x, samples);
-        samples += shape[0];
+        Operators.SCRIPT.run("add_batch", hessian, x, samples, rows);
+        samples += rows;
     }
 
     /** The Hessian so far, {@code [inputs, inputs]}; it stays this object's. */
@@ -63,14 +61,8 @@ public final class GptqSolver implements AutoCloseable {
         return hessian;
     }
 
-    /** Takes over a Hessian that was found elsewhere. */
-    void setHessian(NDArray other) {
-        Torch.assign(hessian, other);
-        samples = 1;
-    }
-
     /**
-     * Quantizes the layer's matrix; uses up what was seen.
+     * Quantizes the matrix of a layer with these inputs; of several layers with the same ones, one after the other.
      *
      * @param weight {@code [out, inputs]}, which stays the caller's
      * @param scales the dtype that scales are kept in; float16 is what checkpoints have
@@ -78,8 +70,8 @@ public final class GptqSolver implements AutoCloseable {
      * @throws QloraException if no inputs were seen, or they or the matrix hold what cannot be quantized
      */
     public GptqWeight solve(NDArray weight, GptqConfig config, Dtype scales) {
-        if (samples == 0 || hessian == null) {
-            throw new IllegalStateException("no inputs were seen since the last matrix");
+        if (samples == 0) {
+            throw new IllegalStateException("no inputs were seen");
         }
         NDManager owner = Torch.newManager();
         try (NDManager temporary = Torch.newManager()) {
@@ -87,7 +79,7 @@ public final class GptqSolver implements AutoCloseable {
                     temporary,
                     "solve",
                     weight,
-                    hessian,
+                    Torch.copy(temporary, hessian),
                     (1 << config.bits()) - 1,
                     config.groupSize(),
                     config.sym(),
@@ -111,12 +103,11 @@ public final class GptqSolver implements AutoCloseable {
             return result;
         } catch (EngineException e) {
             throw new QloraException(
-                    "the Hessian of the layer's inputs cannot be inverted: " + firstLine(e) + "\n  More calibration texts"
-                            + " or a larger damp_percent than " + config.dampPercent() + " may help.",
+                    "the Hessian of the layer's inputs cannot be inverted: " + firstLine(e)
+                            + "\n  More calibration texts" + " or a larger damp_percent than " + config.dampPercent()
+                            + " may help.",
                     e);
         } finally {
-            hessian.close();
-            hessian = null;
             if (owner != null) {
                 owner.close();
             }
@@ -126,7 +117,8 @@ public final class GptqSolver implements AutoCloseable {
     private static void checkFinite(NDArray scales) {
         for (float scale : Torch.toFloats(scales)) {
             if (!Float.isFinite(scale)) {
-                throw new QloraException("a weight or an input of the layer is NaN or infinite; it cannot be quantized");
+                throw new QloraException(
+                        "a weight or an input of the layer is NaN or infinite; it cannot be quantized");
             }
         }
     }

@@ -76,6 +76,9 @@ def clipped(w: Tensor, most: Tensor) -> Tensor:
 def times_inputs(w: Tensor, scales: Tensor) -> Tensor:
   return torch.mul(w, scales)
 
+def divided_inputs(x: Tensor, scales: Tensor) -> Tensor:
+  return torch.div(x, scales)
+
 # A norm's weight [out] or a layer's weight [out, in] with its results divided by scales [out].
 def divided_results(w: Tensor, scales: Tensor) -> Tensor:
   if torch.dim(w) == 2:

@@ -1,12 +1,11 @@
 # The solver of GPTQ (arXiv:2210.17323), operation by operation that of auto-gptq 0.7.1's quantization/gptq.py and
 # quantizer.py, so that both give the same codes. TorchScript, compiled at start-up.
 
-# Takes more samples x [samples, tokens, in] into the Hessian h of a layer, 2/samples of the sum of xᵀx, in place.
-def add_batch(h: Tensor, x: Tensor, before: int) -> Tensor:
-  added = torch.size(x, 0)
+# Takes more samples, x [tokens, in], into the Hessian h of a layer, 2/samples of the sum of xᵀx, in place.
+def add_batch(h: Tensor, x: Tensor, before: int, added: int) -> Tensor:
   samples = before + added
   torch.mul_(h, float(before) / float(samples))
-  t = torch.mul(torch.t(torch.to(torch.reshape(x, [-1, torch.size(x, -1)]), 6)), (2. / float(samples)) ** 0.5)
+  t = torch.mul(torch.t(torch.to(x, 6)), (2. / float(samples)) ** 0.5)
   return torch.add_(h, torch.matmul(t, torch.t(t)))
 
 # Scales and zero points [rows, 1] of the columns x of one group.

@@ -134,7 +134,8 @@ class AwqCheckpointTest {
     }
 
     private static AwqCheckpoint of(String json) {
-        return (AwqCheckpoint) StoredSchemes.of("awq", JsonParser.parseString(json).getAsJsonObject(), "here")
-                .orElseThrow();
+        return (AwqCheckpoint)
+                StoredSchemes.of("awq", JsonParser.parseString(json).getAsJsonObject(), "here")
+                        .orElseThrow();
     }
 }

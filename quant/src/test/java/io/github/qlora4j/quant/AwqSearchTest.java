@@ -95,8 +95,8 @@ class AwqSearchTest {
                     (m, w) -> script.tensor(m, "linear", script.tensor(m, "gated", x, w.get(0), w.get(1)), down));
             assertClose(mlp, "search.mlp");
             NDArray inner = script.tensor(manager, "gated", x, gate, up);
-            NDArray alone = SEARCH.scales(
-                    manager, List.of(down), inner, (m, w) -> script.tensor(m, "linear", inner, w.get(0)));
+            NDArray alone =
+                    SEARCH.scales(manager, List.of(down), inner, (m, w) -> script.tensor(m, "linear", inner, w.get(0)));
             assertClose(alone, "search.down");
         }
     }

@@ -88,8 +88,7 @@ class GptqCheckpointTest {
             for (int i = 0; i < cols; i++) {
                 groupOf[i] = i * 7 % 3;
             }
-            GptqCheckpoint checkpoint =
-                    new GptqCheckpoint(new GptqConfig(bits, 32, false, true, false, 0.01), format);
+            GptqCheckpoint checkpoint = new GptqCheckpoint(new GptqConfig(bits, 32, false, true, false, 0.01), format);
             try (NDManager manager = Torch.newManager()) {
                 NDArray codes = bytes(manager, bits, 1, rows, cols);
                 NDArray zeros = bytes(manager, bits, 2, rows, 3);
@@ -102,8 +101,8 @@ class GptqCheckpointTest {
                         zeros,
                         groupOf));
                 try (weight;
-                        ModelDirectory model = GroupedGolden.directory(
-                                dir, checkpoint.tensors(manager, MODULE, weight));
+                        ModelDirectory model =
+                                GroupedGolden.directory(dir, checkpoint.tensors(manager, MODULE, weight));
                         GptqWeight again = checkpoint.read(model, MODULE)) {
                     assertThat(GroupedGolden.bytes(again.codes().unpacked(manager)))
                             .as("codes of %d bits", bits)
@@ -131,7 +130,8 @@ class GptqCheckpointTest {
     static Stream<Arguments> damages() {
         return Stream.of(
                 Arguments.of("qweight", Dtype.FLOAT32, new long[] {8, 32}, "an int32 matrix is expected"),
-                Arguments.of("qweight", Dtype.INT32, new long[] {9, 32}, "int32 [8, 32] is expected, found int32 [9, 32]"),
+                Arguments.of(
+                        "qweight", Dtype.INT32, new long[] {9, 32}, "int32 [8, 32] is expected, found int32 [9, 32]"),
                 Arguments.of("qzeros", Dtype.INT32, new long[] {2, 5}, "int32 [2, 4] is expected, found int32 [2, 5]"),
                 Arguments.of("qzeros", Dtype.INT64, new long[] {2, 4}, "int32 [2, 4] is expected, found int64 [2, 4]"),
                 Arguments.of("scales", Dtype.FLOAT16, new long[] {3, 32}, "[2, 32] is expected, found float16 [3, 32]"),
@@ -174,7 +174,9 @@ class GptqCheckpointTest {
     }
 
     private static JsonObject firstFourBit() {
-        return cases().filter(c -> GroupedGolden.number(c, "bits") == 4).findFirst().orElseThrow();
+        return cases().filter(c -> GroupedGolden.number(c, "bits") == 4)
+                .findFirst()
+                .orElseThrow();
     }
 
     private void readFirst(JsonObject golden, Map<String, NDArray> tensors) {
@@ -211,8 +213,9 @@ class GptqCheckpointTest {
         assertThat(published.config()).isEqualTo(new GptqConfig(4, 128, true, true, false, 0.01));
         assertThat(published.format()).isEqualTo(GptqFormat.GPTQ);
         assertThat(published.remarks()).isEmpty();
-        GptqCheckpoint newer = of("{bits: 8, group_size: -1, sym: false, checkpoint_format: gptq_v2, quant_method: gptq,"
-                + " use_exllama: true, exllama_config: {version: 2}, tokenizer: null}");
+        GptqCheckpoint newer =
+                of("{bits: 8, group_size: -1, sym: false, checkpoint_format: gptq_v2, quant_method: gptq,"
+                        + " use_exllama: true, exllama_config: {version: 2}, tokenizer: null}");
         assertThat(newer.config().sym()).isFalse();
         assertThat(newer.format()).isEqualTo(GptqFormat.GPTQ_V2);
         assertThat(newer.remarks()).hasSize(2).allMatch(r -> r.contains("dequantized"));
@@ -237,7 +240,8 @@ class GptqCheckpointTest {
     }
 
     private static GptqCheckpoint of(String json) {
-        return (GptqCheckpoint) StoredSchemes.of("gptq", JsonParser.parseString(json).getAsJsonObject(), "here")
-                .orElseThrow();
+        return (GptqCheckpoint)
+                StoredSchemes.of("gptq", JsonParser.parseString(json).getAsJsonObject(), "here")
+                        .orElseThrow();
     }
 }

@@ -40,7 +40,7 @@ class GptqSolverTest {
                 GptqSolver solver = new GptqSolver(cols)) {
             NDArray matrix = Torch.cast(
                     manager, Torch.ofFloats(manager, GoldenInputs.uniform(rows * cols, seed), rows, cols), dtype);
-            solver.add(Torch.ofFloats(manager, GoldenInputs.activations(2, cols, cols, seed + 1), 2, cols, cols));
+            solver.add(Torch.ofFloats(manager, GoldenInputs.activations(2, cols, cols, seed + 1), 2 * cols, cols), 2);
             try (GptqWeight weight = solver.solve(matrix, config, dtype)) {
                 Map<String, NDArray> theirs = GroupedGolden.parts(manager, "gptq", seed, "m");
                 new GptqCheckpoint(config, GptqFormat.GPTQ)
@@ -58,9 +58,9 @@ class GptqSolverTest {
     void theHessianIsTheRunningMeanOverSamples() {
         try (NDManager manager = Torch.newManager();
                 GptqSolver solver = new GptqSolver(32)) {
-            solver.add(Torch.ofFloats(manager, GoldenInputs.activations(1, 3, 32, 1000), 1, 3, 32));
-            solver.add(Torch.ofFloats(manager, GoldenInputs.activations(2, 5, 32, 1001), 2, 5, 32));
-            solver.add(Torch.ofFloats(manager, GoldenInputs.activations(1, 7, 32, 1002), 1, 7, 32));
+            solver.add(Torch.ofFloats(manager, GoldenInputs.activations(1, 3, 32, 1000), 3, 32), 1);
+            solver.add(Torch.ofFloats(manager, GoldenInputs.activations(2, 5, 32, 1001), 10, 32), 2);
+            solver.add(Torch.ofFloats(manager, GoldenInputs.activations(1, 7, 32, 1002), 7, 32), 1);
             float[] expected = Torch.toFloats(GroupedGolden.tensor(manager, "gptq", "hessian"));
             float[] found = Torch.toFloats(solver.hessian());
             float largest = 0;
@@ -82,7 +82,7 @@ class GptqSolverTest {
             assertThatThrownBy(() -> unseen.solve(matrix, GptqConfig.DEFAULT, Dtype.FLOAT16))
                     .isInstanceOf(IllegalStateException.class);
             float[] inputs = {1, 2, 3, Float.NaN};
-            solver.add(Torch.ofFloats(manager, inputs, 1, 1, 4));
+            solver.add(Torch.ofFloats(manager, inputs, 1, 4), 1);
             assertThatThrownBy(() -> solver.solve(matrix, GptqConfig.DEFAULT, Dtype.FLOAT16))
                     .isInstanceOf(QloraException.class)
                     .hasMessageContaining("cannot be inverted")
@@ -96,7 +96,7 @@ class GptqSolverTest {
         try (NDManager manager = Torch.newManager();
                 GptqSolver solver = new GptqSolver(8);
                 Scratch scratch = new Scratch()) {
-            solver.add(Torch.zeros(manager, Dtype.FLOAT32, 1, 2, 8));
+            solver.add(Torch.zeros(manager, Dtype.FLOAT32, 2, 8), 1);
             try (GptqWeight weight = solver.solve(
                     Torch.zeros(manager, Dtype.FLOAT32, 3, 8),
                     new GptqConfig(4, -1, false, true, false, 0.01),

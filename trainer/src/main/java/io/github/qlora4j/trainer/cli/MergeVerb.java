@@ -67,7 +67,8 @@ final class MergeVerb extends Verb {
             MergedModel.RoundTrip roundTrip = null;
             Optional<StoredScheme> scheme = BaseModel.storedScheme(base, config);
             if (scheme.isPresent()) {
-                tensors = BaseTensors.dequantized(files, scheme.get(), trainedOn.dtype().orElse(written));
+                tensors = BaseTensors.dequantized(
+                        files, scheme.get(), trainedOn.dtype().orElse(written));
                 say("merging onto the dequantized " + scheme.get().name() + " weights of " + base);
             } else if (FourBitCheckpoint.isQuantized(files)) {
                 Dtype compute = trainedOn.fourBit().isPresent() ? trainedOn.compute() : written;

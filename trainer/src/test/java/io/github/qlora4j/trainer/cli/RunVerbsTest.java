@@ -217,6 +217,65 @@ class RunVerbsTest {
     }
 
     @Test
+    void quantizesWithCalibrationAndSaysHowLongItTakes() throws IOException {
+        Path texts = temp.resolve("texts.jsonl");
+        Files.writeString(
+                texts, "{\"text\": \"What is the capital of France?\"}\n{\"input_ids\": [4, 5, 6, 7, 8, 9]}\n");
+        for (String method : new String[] {"gptq", "awq"}) {
+            Path out = temp.resolve(method);
+            Ran ran = Ran.qlora(
+                    "quantize",
+                    "--model",
+                    LLAMA,
+                    "--output",
+                    out.toString(),
+                    "--method",
+                    method,
+                    "--group-size",
+                    "16",
+                    "--calibration",
+                    texts.toString(),
+                    "--calibration-length",
+                    "8");
+            assertThat(ran.code()).as(ran.err()).isZero();
+            assertThat(ran.err())
+                    .contains("2 calibration texts")
+                    .contains("block 1/2")
+                    .contains("0:00 left");
+            Path scores = temp.resolve(method + ".jsonl");
+            Path rows = Path.of(LLAMA).resolve("logprobs.jsonl");
+            assertThat(Ran.qlora(
+                                    "score",
+                                    "--model",
+                                    out.toString(),
+                                    "--data",
+                                    rows.toString(),
+                                    "--output",
+                                    scores.toString())
+                            .code())
+                    .isZero();
+            assertThat(scores).isNotEmptyFile();
+        }
+    }
+
+    @Test
+    void calibrationFlagsThatDoNotFitTheMethodAreNamed() {
+        String out = temp.resolve("never").toString();
+        Ran bnb = Ran.qlora("quantize", "--model", LLAMA, "--output", out, "--bits", "4");
+        assertThat(bnb.code()).isEqualTo(2);
+        assertThat(bnb.err()).contains("for --method gptq or awq");
+        Ran none = Ran.qlora("quantize", "--model", LLAMA, "--output", out, "--method", "gptq");
+        assertThat(none.code()).isEqualTo(2);
+        assertThat(none.err()).contains("needs --calibration FILE");
+        Ran awq = Ran.qlora("quantize", "--model", LLAMA, "--output", out, "--method", "awq", "--no-sym");
+        assertThat(awq.code()).isEqualTo(2);
+        assertThat(awq.err()).contains("--sym and --desc-act are for gptq");
+        Ran other = Ran.qlora("quantize", "--model", LLAMA, "--output", out, "--method", "exl2");
+        assertThat(other.code()).isEqualTo(2);
+        assertThat(other.err()).contains("bnb-4bit, gptq or awq is expected");
+    }
+
+    @Test
     void aUsedDirectoryAMissingModelAndAWrongFlagAreOneLineEach() {
         Path run = temp.resolve("run");
         train(run);

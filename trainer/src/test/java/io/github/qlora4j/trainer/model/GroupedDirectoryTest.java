@@ -88,10 +88,10 @@ class GroupedDirectoryTest {
     @Test
     void biasesOfZerosWhereTheModelHasNoneAreLeftOut() throws IOException {
         String bias = "model.layers.1.mlp.up_proj.bias";
-        Path zeros = changed("gptq", tensors -> tensors.put(
-                bias,
-                Torch.zeros(
-                        tensors.values().iterator().next().getManager(), Dtype.FLOAT16, 128)));
+        Path zeros = changed(
+                "gptq",
+                tensors -> tensors.put(
+                        bias, Torch.zeros(tensors.values().iterator().next().getManager(), Dtype.FLOAT16, 128)));
         BaseModel.load(zeros, FLOAT32).close();
         Path ones = changed("gptq", tensors -> {
             NDArray one = Torch.zeros(tensors.values().iterator().next().getManager(), Dtype.FLOAT32, 128);
