@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -255,6 +256,26 @@ class RunVerbsTest {
                             .code())
                     .isZero();
             assertThat(scores).isNotEmptyFile();
+            trainsAnswersAndMerges(method, out);
+        }
+    }
+
+    private void trainsAnswersAndMerges(String method, Path base) throws IOException {
+        Path run = temp.resolve(method + "-run");
+        Ran trained = train(run, "--set", "model.path=" + base);
+        assertThat(trained.code()).as(trained.err()).isZero();
+        Ran answered = Ran.qlora(
+                "generate", "--adapter", run.toString(), "--input-ids", "4,5,6", "--max-new-tokens", "3", "--json");
+        assertThat(answered.code()).as(answered.err()).isZero();
+        Path merged = temp.resolve(method + "-merged");
+        Ran ran = Ran.qlora("merge", "--adapter", run.toString(), "--output", merged.toString());
+        assertThat(ran.code()).as(ran.err()).isZero();
+        assertThat(ran.err()).contains("dequantized " + method + " weights");
+        assertThat(Files.readString(merged.resolve("config.json"))).doesNotContain("quantization_config");
+        try (ModelDirectory files = ModelDirectory.open(merged)) {
+            assertThat(files.names()).noneMatch(name -> name.endsWith(".qweight") || name.endsWith(".scales"));
+            assertThat(files.info("model.layers.1.mlp.down_proj.weight").shape())
+                    .containsExactly(64, 128);
         }
     }
 
