@@ -67,8 +67,10 @@ final class MergeVerb extends Verb {
             MergedModel.RoundTrip roundTrip = null;
             Optional<StoredScheme> scheme = BaseModel.storedScheme(base, config);
             if (scheme.isPresent()) {
-                tensors = BaseTensors.dequantized(
-                        files, scheme.get(), trainedOn.dtype().orElse(written));
+                Dtype compute = trainedOn.fourBit().isPresent()
+                        ? trainedOn.compute()
+                        : trainedOn.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
+                tensors = BaseTensors.dequantized(files, scheme.get(), compute);
                 say("merging onto the dequantized " + scheme.get().name() + " weights of " + base);
             } else if (FourBitCheckpoint.isQuantized(files)) {
                 Dtype compute = trainedOn.fourBit().isPresent() ? trainedOn.compute() : written;
