@@ -91,13 +91,14 @@ def gptq(bits, sym, act_order):
 
 
 @torch.no_grad()
-def awq():
+def awq(attention):
     quantizer_module = _originals.autoawq()[0]
     llama = _originals.awq_llama()
     plain = torch.nn.Module.state_dict
     # put aside by .cpu(), which copies on a GPU only: see grouped.py
     torch.nn.Module.state_dict = lambda self, *a, **k: {n: v.clone() for n, v in plain(self, *a, **k).items()}
     made = model()
+    made.set_attn_implementation(attention)
     quantizer = object.__new__(quantizer_module.AwqQuantizer)
     quantizer.awq_model = type("Awq", (), dict(
         model_type="llama", move_embed=lambda *a: None, get_layers_for_scaling=staticmethod(llama.get_layers_for_scaling)))()
@@ -122,7 +123,7 @@ def main():
     rows = texts(4, 30, 600).tolist()
     out = {"texts": texts(6, 24, 500).tolist(), "rows": rows}
     for name, made in (("dense", model()), ("gptq", gptq(4, True, False)), ("gptq-3-desc", gptq(3, False, True)),
-                       ("awq", awq())):
+                       ("awq", awq("sdpa")), ("awq-eager", awq("eager"))):
         out[name] = [[round(v, 6) for v in logprobs(made, ids)] for ids in rows]
         print(name, sum(map(sum, out[name])) / sum(map(len, out[name])))
     write_json(fresh(GOLDEN / "calibrated") / "logprobs.json", out)

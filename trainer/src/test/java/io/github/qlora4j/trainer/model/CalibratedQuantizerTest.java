@@ -140,7 +140,8 @@ class CalibratedQuantizerTest {
 
     /**
      * Both sides find the same codes and scales, so that log-probabilities differ as float32 does. One code of 57,000 that
-     * fell the other way would show.
+     * fell the other way would show. One choice of autoawq's search does hang on the order in which attention sums: with
+     * another attention kernel autoawq's own result lies 0.024 away. Both of its results are golden, and one of them it is.
      */
     @ParameterizedTest
     @ValueSource(strings = {"gptq", "gptq-3-desc", "awq"})
@@ -155,7 +156,9 @@ class CalibratedQuantizerTest {
         assertThat(output.resolve("tokenizer.json")).exists();
         assertThat(output.resolve("model.safetensors.index.json")).exists();
         assertThat(mean(differences(model, "dense"))).isLessThan(1e-5);
-        assertThat(mean(differences(output, name))).isLessThan(1e-5);
+        double ours = mean(differences(output, name));
+        assertThat(name.equals("awq") ? Math.min(ours, mean(differences(output, "awq-eager"))) : ours)
+                .isLessThan(1e-5);
         assertThat(mean(differences(model, name)))
                 .as("that quantization changes anything")
                 .isGreaterThan(0.1);
