@@ -5,8 +5,10 @@ import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.FourBitCheckpoint;
 import io.github.qlora4j.quant.FourBitWeight;
 import io.github.qlora4j.quant.Kernel;
+import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.Scratch;
+import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.safetensors.TensorSpec;
@@ -82,6 +84,44 @@ public interface BaseTensors {
                     return directory.read(manager, name);
                 }
                 try (FourBitWeight weight = FourBitCheckpoint.read(directory, name, kernel);
+                        Scratch scratch = new Scratch()) {
+                    return Torch.copy(manager, weight.dense(compute, scratch));
+                }
+            }
+        };
+    }
+
+    /**
+     * The tensors of a directory whose linear layers are stored in another scheme, worked out as training sees them.
+     *
+     * @param scheme what reads the layers, {@code StoredSchemes.of} for instance
+     * @param compute the dtype that training works them out in
+     */
+    static BaseTensors dequantized(ModelDirectory directory, StoredScheme scheme, Dtype compute) {
+        return new BaseTensors() {
+            @Override
+            public List<TensorSpec> specs() {
+                List<TensorSpec> specs = new ArrayList<>();
+                for (String name : directory.names()) {
+                    String module = name.substring(0, Math.max(0, name.lastIndexOf('.')));
+                    if (!scheme.isPart(directory, name)) {
+                        TensorInfo info = directory.info(name);
+                        specs.add(new TensorSpec(name, info.dtype(), info.shape()));
+                    } else if (specs.stream().noneMatch(s -> s.name().equals(module + ".weight"))) {
+                        try (LinearWeight weight = scheme.read(directory, module)) {
+                            specs.add(new TensorSpec(module + ".weight", compute, weight.rows(), weight.cols()));
+                        }
+                    }
+                }
+                return specs;
+            }
+
+            @Override
+            public NDArray read(NDManager manager, String name) {
+                if (directory.has(name)) {
+                    return directory.read(manager, name);
+                }
+                try (LinearWeight weight = scheme.read(directory, name.substring(0, name.lastIndexOf('.')));
                         Scratch scratch = new Scratch()) {
                     return Torch.copy(manager, weight.dense(compute, scratch));
                 }

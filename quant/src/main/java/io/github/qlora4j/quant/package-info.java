@@ -8,8 +8,12 @@
  *
  * <ul>
  *   <li>{@link io.github.qlora4j.quant.LinearWeight} is what a frozen matrix is to a model: {@link
- *       io.github.qlora4j.quant.DenseWeight} and {@link io.github.qlora4j.quant.FourBitWeight} today; a further scheme
- *       (8-bit rows, GPTQ, AWQ) is one more class.
+ *       io.github.qlora4j.quant.DenseWeight}, {@link io.github.qlora4j.quant.FourBitWeight}, {@link
+ *       io.github.qlora4j.quant.GptqWeight} and {@link io.github.qlora4j.quant.AwqWeight} today; a further scheme is one
+ *       more class.
+ *   <li>{@link io.github.qlora4j.quant.StoredSchemes} finds the {@link io.github.qlora4j.quant.StoredScheme} that a model
+ *       directory names, which reads its layers; {@link io.github.qlora4j.quant.GptqSolver} and {@link
+ *       io.github.qlora4j.quant.AwqSearch} quantize with what calibration shows.
  *   <li>{@link io.github.qlora4j.quant.Kernel} is who does the arithmetic: the bitsandbytes library or plain Java, to
  *       the same bytes. {@link io.github.qlora4j.quant.Kernels} picks one.
  *   <li>{@link io.github.qlora4j.quant.FourBitCheckpoint} reads and writes 4-bit weights in the files of a model, and

@@ -9,18 +9,21 @@ import io.github.qlora4j.quant.FourBitCheckpoint;
 import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.Kernel;
 import io.github.qlora4j.quant.Kernels;
+import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.config.ModelSection;
 import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.generate.AdapterOrigin;
+import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Modules;
 import io.github.qlora4j.trainer.train.BaseSetup;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Optional;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -62,7 +65,14 @@ final class MergeVerb extends Verb {
                 Adapter trained = Adapter.load(manager, adapter, Modules.of(config), config.modelType(), null)) {
             BaseTensors tensors = BaseTensors.of(files);
             MergedModel.RoundTrip roundTrip = null;
-            if (FourBitCheckpoint.isQuantized(files)) {
+            Optional<StoredScheme> scheme = BaseModel.storedScheme(base, config);
+            if (scheme.isPresent()) {
+                Dtype compute = trainedOn.fourBit().isPresent()
+                        ? trainedOn.compute()
+                        : trainedOn.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
+                tensors = BaseTensors.dequantized(files, scheme.get(), compute);
+                say("merging onto the dequantized " + scheme.get().name() + " weights of " + base);
+            } else if (FourBitCheckpoint.isQuantized(files)) {
                 Dtype compute = trainedOn.fourBit().isPresent() ? trainedOn.compute() : written;
                 tensors = BaseTensors.dequantized(files, compute, Kernels.choose(trainedOn.kernel()));
                 say("merging onto the 4-bit weights of " + base);

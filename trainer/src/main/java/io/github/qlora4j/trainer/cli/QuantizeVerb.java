@@ -15,20 +15,30 @@ import java.nio.file.Path;
 import java.util.Set;
 import java.util.stream.Collectors;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code quantize}: a model directory in 4 bits, as transformers writes it. */
+/** {@code quantize}: a model directory in few bits, as transformers loads it. */
 @Command(
         name = "quantize",
         description =
-                "Quantizes the linear layers of a model to 4 bits, a tensor at a time, and writes a complete model"
-                        + " directory that transformers loads. What is not quantized keeps its stored dtype.")
+                "Quantizes the linear layers of a model and writes a complete model directory that transformers loads."
+                        + " What is not quantized keeps its stored dtype. bnb-4bit takes a tensor at a time; gptq and"
+                        + " awq take a block at a time, with what calibration texts make of its inputs.")
 final class QuantizeVerb extends Verb {
+    private static final String BNB = "bnb-4bit";
+
     @Option(names = "--model", required = true, paramLabel = "DIR", description = "The model to quantize.")
     private Path model;
 
     @Option(names = "--output", required = true, paramLabel = "DIR", description = "Must not exist, or be empty.")
     private Path output;
+
+    @Option(names = "--method", paramLabel = "METHOD", description = "bnb-4bit (the default), gptq or awq.")
+    private String method = BNB;
+
+    @Mixin
+    private CalibrationOptions calibration;
 
     @Option(names = "--quant-type", paramLabel = "TYPE", description = "nf4 (the default) or fp4.")
     private QuantType quantType = QuantType.NF4;
@@ -51,6 +61,12 @@ final class QuantizeVerb extends Verb {
 
     @Override
     public Integer call() {
+        if (!method.equals(BNB)) {
+            calibration.quantize(method, model, output, this::say);
+            say("quantized model: " + output);
+            return Main.OK;
+        }
+        calibration.checkUnused(method);
         ModelConfig config = ModelConfig.read(model);
         Set<String> linear = Modules.of(config).stream()
                 .filter(m -> m.isLinear() && !m.isOutputHead())

@@ -9,6 +9,7 @@ import io.github.qlora4j.quant.Kernel;
 import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.torch.Dtype;
@@ -19,6 +20,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /** Reads a model directory into a {@link BaseModel}: everything is checked from the headers, then read one by one. */
 final class BaseLoader {
@@ -30,6 +32,7 @@ final class BaseLoader {
     private final Path directory;
     private final ModelConfig config;
     private final BaseOptions options;
+    private final Optional<StoredScheme> scheme;
     private final Dtype dtype;
     private final Dtype stream;
     private Kernel kernel;
@@ -37,7 +40,9 @@ final class BaseLoader {
     BaseLoader(Path directory, BaseOptions options) {
         this.directory = directory;
         this.config = ModelConfig.read(directory);
-        this.options = StoredQuantization.apply(directory, config, options);
+        StoredQuantization stored = StoredQuantization.of(directory, config, options);
+        this.options = stored.options();
+        this.scheme = stored.scheme();
         this.dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
         this.stream = options.upcast() ? Dtype.FLOAT32 : dtype;
     }
@@ -84,6 +89,9 @@ final class BaseLoader {
 
     private LinearWeight linear(NDManager manager, ModelDirectory files, String module) {
         String name = module + ".weight";
+        if (stored(files, module)) {
+            return scheme.orElseThrow().read(files, module);
+        }
         if (FourBitCheckpoint.has(files, name)) {
             return FourBitCheckpoint.read(files, name, kernel());
         }
@@ -95,6 +103,11 @@ final class BaseLoader {
             return FourBitWeight.quantize(
                     read(one, files, name, dtype), options.fourBit().get(), kernel());
         }
+    }
+
+    /** Whether a module is stored in the scheme that the directory's settings name. */
+    private boolean stored(ModelDirectory files, String module) {
+        return scheme.isPresent() && scheme.get().has(files, module);
     }
 
     private Kernel kernel() {
@@ -127,12 +140,13 @@ final class BaseLoader {
         for (int i = 0; i < config.numHiddenLayers(); i++) {
             String prefix = "model.layers." + i + ".";
             for (Family.Linear linear : config.family().linears(config)) {
-                if (!FourBitCheckpoint.has(files, prefix + linear.name() + ".weight")) {
+                if (!stored(files, prefix + linear.name())
+                        && !FourBitCheckpoint.has(files, prefix + linear.name() + ".weight")) {
                     expect(files, problems, prefix + linear.name() + ".weight", linear.out(), linear.in());
                 }
                 if (linear.bias()) {
                     expect(files, problems, prefix + linear.name() + ".bias", linear.out());
-                } else if (files.has(prefix + linear.name() + ".bias")) {
+                } else if (files.has(prefix + linear.name() + ".bias") && !isZeroBias(files, prefix + linear.name())) {
                     problems.add("tensor " + prefix + linear.name()
                             + ".bias is there, but config.json says that this layer has no bias");
                 }
@@ -156,6 +170,21 @@ final class BaseLoader {
             throw new QloraException(directory + " does not hold the model that its config.json describes:\n  "
                     + String.join("\n  ", problems.subList(0, Math.min(8, problems.size())))
                     + (more > 0 ? "\n  and " + more + " more" : ""));
+        }
+    }
+
+    /** Older GPTQ checkpoints have a bias for every quantized layer, of zeros where the model has none. */
+    private boolean isZeroBias(ModelDirectory files, String module) {
+        if (!stored(files, module) || !files.info(module + ".bias").dtype().isFloating()) {
+            return false;
+        }
+        try (NDManager manager = Torch.newManager()) {
+            for (float value : Torch.toFloats(files.read(manager, module + ".bias"))) {
+                if (value != 0) {
+                    return false;
+                }
+            }
+            return true;
         }
     }
 
