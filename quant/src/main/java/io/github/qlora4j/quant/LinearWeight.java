@@ -2,6 +2,7 @@ package io.github.qlora4j.quant;
 
 import ai.djl.ndarray.NDArray;
 import io.github.qlora4j.quant.torch.Dtype;
+import java.util.Map;
 
 /**
  * A frozen matrix {@code [out, in]} of a linear layer, in whatever form it is kept: one class a scheme.
@@ -29,6 +30,17 @@ public interface LinearWeight extends AutoCloseable {
      * @return owned by this weight or by {@code scratch}; the caller does not close it
      */
     NDArray dense(Dtype compute, Scratch scratch);
+
+    /**
+     * What a layer's product without a backward pass takes, by the names of tensors in the layer: the dense
+     * {@code weight} alone, unless the scheme has a product of its own.
+     *
+     * @param scratch as in {@link #dense}
+     * @return owned by this weight or by {@code scratch}; the caller does not close them
+     */
+    default Map<String, NDArray> operands(Dtype compute, Scratch scratch) {
+        return Map.of("weight", dense(compute, scratch));
+    }
 
     @Override
     void close();
