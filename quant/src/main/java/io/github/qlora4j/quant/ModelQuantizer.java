@@ -27,21 +27,24 @@ import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /**
- * Turns a model directory into one whose linear layers are stored in four bits, as transformers loads it.
+ * Turns a model directory into one whose linear layers are stored quantized, as transformers loads it.
  *
  * <p>One tensor is in memory at a time. The length of a weight's state is known only once it is quantized, and a file
  * begins with all lengths; so the quantized tensors go to a spool on the disk first. The directory is built beside its
  * place and moved there whole.
  *
- * @param config how linear layers are quantized
- * @param compute the dtype of their products, for {@code config.json}
- * @param kernel who quantizes
+ * @param scheme how linear layers are quantized
  * @param maxShardBytes the most tensor bytes of one file
  */
-public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel, long maxShardBytes) {
+public record ModelQuantizer(StoredScheme scheme, long maxShardBytes) {
 
     private static final long WINDOW = 1L << 30;
     private static final List<String> COPIED = List.of(".json", ".jinja", ".model", ".txt", ".tiktoken");
+
+    /** Four bits; the parameters are {@link FourBitScheme}'s. */
+    public ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel, long maxShardBytes) {
+        this(new FourBitScheme(config, compute, kernel), maxShardBytes);
+    }
 
     private record Spooled(TensorSpec spec, long position) {}
 
@@ -57,7 +60,9 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
         Path directory = null;
         try (ModelDirectory source = ModelDirectory.open(model)) {
             JsonObject settings = StrictJson.readObject(model.resolve("config.json"));
-            if (settings.has("quantization_config") || FourBitCheckpoint.isQuantized(source)) {
+            if (settings.has("quantization_config")
+                    || FourBitCheckpoint.isQuantized(source)
+                    || Int8Checkpoint.isQuantized(source)) {
                 throw new QloraException(model + ": this model is quantized already");
             }
             List<String> names = source.names().stream().filter(linear).toList();
@@ -109,8 +114,8 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
         long needed = 0;
         for (String name : source.names()) {
             TensorInfo info = source.info(name);
-            // twice: in the spool and in the file; 2 KiB for the maps and the state
-            needed += quantized.contains(name) ? 2 * (config.bytes(info.elements()) + 2048) : info.byteLength();
+            // twice: in the spool and in the file
+            needed += quantized.contains(name) ? 2 * scheme.bytes(info.elements(), info.shape()[0]) : info.byteLength();
         }
         long room = Files.getFileStore(parent).getUsableSpace();
         if (room < needed) {
@@ -153,9 +158,8 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
             ModelDirectory source, String name, FileChannel spool, Map<String, Spooled> spooled, List<TensorSpec> specs)
             throws IOException {
         try (NDManager manager = Torch.newManager();
-                FourBitWeight weight = FourBitWeight.quantize(source.read(manager, name), config, kernel)) {
-            for (Map.Entry<String, NDArray> part :
-                    FourBitCheckpoint.tensors(manager, name, weight).entrySet()) {
+                StoredScheme.Stored stored = scheme.quantize(manager, name, source.read(manager, name))) {
+            for (Map.Entry<String, NDArray> part : stored.tensors().entrySet()) {
                 NDArray tensor = part.getValue();
                 TensorSpec spec = new TensorSpec(part.getKey(), Torch.dtype(tensor), Torch.shape(tensor));
                 spooled.put(spec.name(), new Spooled(spec, spool.size()));
@@ -207,7 +211,7 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
 
     private void writeConfig(JsonObject settings, Path directory) throws IOException {
         Map<String, com.google.gson.JsonElement> sorted = new TreeMap<>(settings.asMap());
-        sorted.put("quantization_config", FourBitCheckpoint.quantizationConfig(config, compute));
+        sorted.put("quantization_config", scheme.quantizationConfig());
         JsonObject json = new JsonObject();
         sorted.forEach(json::add);
         String text = new GsonBuilder()
