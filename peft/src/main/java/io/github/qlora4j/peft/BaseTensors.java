@@ -3,8 +3,10 @@ package io.github.qlora4j.peft;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.FourBitCheckpoint;
-import io.github.qlora4j.quant.FourBitWeight;
+import io.github.qlora4j.quant.Int8Checkpoint;
+import io.github.qlora4j.quant.Int8Weight;
 import io.github.qlora4j.quant.Kernel;
+import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.Scratch;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
@@ -16,13 +18,13 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A base model's tensors, one at a time: a plain model directory, or one whose matrices are unpacked from 4 bits.
+ * A base model's tensors, one at a time: a plain model directory, or one whose matrices are unpacked from 4 or 8 bits.
  *
  * <p>Merging reads each tensor once, so that the whole model never stands in memory.
  */
 public interface BaseTensors {
 
-    /** All tensors with the shapes that they have when read; a 4-bit checkpoint's packed parts are not among them. */
+    /** All tensors with the shapes that they have when read; the parts of a quantized checkpoint's weights are not among them. */
     List<TensorSpec> specs();
 
     /** Reads a tensor; the caller owns it by the manager. */
@@ -53,10 +55,10 @@ public interface BaseTensors {
     }
 
     /**
-     * The tensors of a directory whose linear layers are stored in four bits, worked out as training sees them.
+     * The tensors of a directory whose linear layers are stored in four or eight bits, worked out as training sees them.
      *
      * @param compute the dtype that training works them out in
-     * @param kernel who does, from {@code Kernels.choose}
+     * @param kernel who does with four bits, from {@code Kernels.choose}
      */
     static BaseTensors dequantized(ModelDirectory directory, Dtype compute, Kernel kernel) {
         return new BaseTensors() {
@@ -64,11 +66,11 @@ public interface BaseTensors {
             public List<TensorSpec> specs() {
                 List<TensorSpec> specs = new ArrayList<>();
                 for (String name : directory.names()) {
-                    if (FourBitCheckpoint.has(directory, name)) {
-                        try (FourBitWeight weight = FourBitCheckpoint.read(directory, name, kernel)) {
+                    if (isQuantized(name)) {
+                        try (LinearWeight weight = weight(name)) {
                             specs.add(new TensorSpec(name, compute, weight.rows(), weight.cols()));
                         }
-                    } else if (!FourBitCheckpoint.isState(name)) {
+                    } else if (!FourBitCheckpoint.isState(name) && !Int8Checkpoint.isState(name)) {
                         TensorInfo info = directory.info(name);
                         specs.add(new TensorSpec(name, info.dtype(), info.shape()));
                     }
@@ -78,13 +80,23 @@ public interface BaseTensors {
 
             @Override
             public NDArray read(NDManager manager, String name) {
-                if (!FourBitCheckpoint.has(directory, name)) {
+                if (!isQuantized(name)) {
                     return directory.read(manager, name);
                 }
-                try (FourBitWeight weight = FourBitCheckpoint.read(directory, name, kernel);
+                try (LinearWeight weight = weight(name);
                         Scratch scratch = new Scratch()) {
                     return Torch.copy(manager, weight.dense(compute, scratch));
                 }
+            }
+
+            private boolean isQuantized(String name) {
+                return FourBitCheckpoint.has(directory, name) || Int8Checkpoint.has(directory, name);
+            }
+
+            private LinearWeight weight(String name) {
+                return FourBitCheckpoint.has(directory, name)
+                        ? FourBitCheckpoint.read(directory, name, kernel)
+                        : Int8Checkpoint.read(directory, name, Int8Weight.DEFAULT_THRESHOLD);
             }
         };
     }

@@ -5,6 +5,9 @@ import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;
 import io.github.qlora4j.quant.FourBitCheckpoint;
 import io.github.qlora4j.quant.FourBitWeight;
+import io.github.qlora4j.quant.Int8Checkpoint;
+import io.github.qlora4j.quant.Int8Scheme;
+import io.github.qlora4j.quant.Int8Weight;
 import io.github.qlora4j.quant.Kernel;
 import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.LinearWeight;
@@ -37,9 +40,10 @@ final class BaseLoader {
     BaseLoader(Path directory, BaseOptions options) {
         this.directory = directory;
         this.config = ModelConfig.read(directory);
-        this.options = StoredQuantization.apply(directory, config, options);
         this.dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
         this.stream = options.upcast() ? Dtype.FLOAT32 : dtype;
+        BaseOptions stored = StoredQuantization.apply(directory, config, options);
+        this.options = stored.eightBit().isPresent() ? stored.withCompute(stream) : stored;
     }
 
     BaseModel load() {
@@ -87,13 +91,22 @@ final class BaseLoader {
         if (FourBitCheckpoint.has(files, name)) {
             return FourBitCheckpoint.read(files, name, kernel());
         }
-        if (options.fourBit().isEmpty() || options.skips(module)) {
+        if (Int8Checkpoint.has(files, name)) {
+            return Int8Checkpoint.read(
+                    files, name, options.eightBit().map(Int8Scheme::threshold).orElse(Int8Weight.DEFAULT_THRESHOLD));
+        }
+        boolean quantized = options.fourBit().isPresent() || options.eightBit().isPresent();
+        if (!quantized || options.skips(module)) {
             return new DenseWeight(read(manager, files, name, stream));
         }
         // only this one weight stands whole in memory
         try (NDManager one = manager.newSubManager()) {
-            return FourBitWeight.quantize(
-                    read(one, files, name, dtype), options.fourBit().get(), kernel());
+            NDArray matrix = read(one, files, name, dtype);
+            return options.eightBit().isPresent()
+                    ? Int8Weight.quantize(matrix, options.eightBit().get().threshold())
+                    : FourBitWeight.quantize(matrix, options.fourBit().get(), kernel());
+        } catch (QloraException e) {
+            throw new QloraException(files.fileOf(name) + ": tensor " + name + ": " + e.getMessage(), e);
         }
     }
 
@@ -127,8 +140,9 @@ final class BaseLoader {
         for (int i = 0; i < config.numHiddenLayers(); i++) {
             String prefix = "model.layers." + i + ".";
             for (Family.Linear linear : config.family().linears(config)) {
-                if (!FourBitCheckpoint.has(files, prefix + linear.name() + ".weight")) {
-                    expect(files, problems, prefix + linear.name() + ".weight", linear.out(), linear.in());
+                String weight = prefix + linear.name() + ".weight";
+                if (!FourBitCheckpoint.has(files, weight) && !Int8Checkpoint.has(files, weight)) {
+                    expect(files, problems, weight, linear.out(), linear.in());
                 }
                 if (linear.bias()) {
                     expect(files, problems, prefix + linear.name() + ".bias", linear.out());
