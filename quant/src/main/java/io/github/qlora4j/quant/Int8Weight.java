@@ -151,6 +151,11 @@ public final class Int8Weight implements LinearWeight {
         return operands;
     }
 
+    @Override
+    public boolean hasOwnProduct() {
+        return true;
+    }
+
     /** {@code x [tokens, in]} times the transposed matrix, in x's dtype: {@code [tokens, out]}. */
     public NDArray product(NDManager manager, NDArray x) {
         return product(manager, x, List.of());

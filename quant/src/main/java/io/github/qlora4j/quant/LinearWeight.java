@@ -42,6 +42,11 @@ public interface LinearWeight extends AutoCloseable {
         return Map.of("weight", dense(compute, scratch));
     }
 
+    /** Whether {@link #operands} are for a product of the scheme's own, and no dense weight is worked out for it. */
+    default boolean hasOwnProduct() {
+        return false;
+    }
+
     @Override
     void close();
 }

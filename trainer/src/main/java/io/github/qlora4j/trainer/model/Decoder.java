@@ -12,6 +12,7 @@ import io.github.qlora4j.trainer.data.PackedRows;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.BiFunction;
 
 /**
  * Runs a base with what is trained on it: a block at a time, forward and backward, or a token at a time with a cache.
@@ -23,6 +24,9 @@ public final class Decoder implements AutoCloseable {
 
     /** Positions whose logits stand in memory at once. */
     static final int HEAD_CHUNK = 256;
+
+    /** The product of int8 weights, beside their class in module quant. */
+    private static final String INT8 = "/io/github/qlora4j/quant/int8.py";
 
     private static final Map<String, TorchScript> SCRIPTS = new HashMap<>();
 
@@ -51,7 +55,7 @@ public final class Decoder implements AutoCloseable {
         synchronized (SCRIPTS) {
             return SCRIPTS.computeIfAbsent(
                     family,
-                    f -> TorchScript.load(Decoder.class, "linear.py", "attention.py", f, "block.py", "head.py"));
+                    f -> TorchScript.load(Decoder.class, INT8, "linear.py", "attention.py", f, "block.py", "head.py"));
         }
     }
 
@@ -100,16 +104,24 @@ public final class Decoder implements AutoCloseable {
      * @param seed draws the dropout masks
      */
     public NDList forward(NDManager manager, int layer, NDArray x, Rows rows, boolean keepGraph, long seed) {
-        return forward(manager, layer, x, rows, trained.dropout(), layerSeed(seed, layer), keepGraph);
+        return forward(
+                manager, layer, frozen(layer), x, rows, trained.dropout(), layerSeed(seed, layer), keepGraph);
     }
 
     private NDList forward(
-            NDManager manager, int layer, NDArray x, Rows rows, double dropout, long seed, boolean keepGraph) {
+            NDManager manager,
+            int layer,
+            Map<String, NDArray> frozen,
+            NDArray x,
+            Rows rows,
+            double dropout,
+            long seed,
+            boolean keepGraph) {
         return script.tensors(
                 manager,
                 "block_forward",
                 x,
-                frozen(layer),
+                frozen,
                 trained.layer(layer),
                 rows.angles().cos(),
                 rows.angles().sin(),
@@ -201,7 +213,7 @@ public final class Decoder implements AutoCloseable {
             Rows rows = rows(pass, packed);
             NDArray x = embed(pass, packed.inputIds());
             for (int layer = 0; layer < base.layers().size(); layer++) {
-                NDList result = forward(pass, layer, x, rows, 0.0, 0, false);
+                NDList result = forward(pass, layer, operands(layer), x, rows, 0.0, 0, false);
                 x.close();
                 x = result.get(0);
                 result.subList(1, result.size()).forEach(NDArray::close);
@@ -226,7 +238,7 @@ public final class Decoder implements AutoCloseable {
                         pass,
                         "block_cached",
                         x,
-                        frozen(layer),
+                        operands(layer),
                         trained.layer(layer),
                         angles.cos(),
                         angles.sin(),
@@ -259,7 +271,7 @@ public final class Decoder implements AutoCloseable {
         long bytes = 0;
         for (BaseModel.Layer layer : base.layers()) {
             for (LinearWeight weight : layer.linears().values()) {
-                if (!(weight instanceof DenseWeight)) {
+                if (!(weight instanceof DenseWeight) && !weight.hasOwnProduct()) {
                     bytes += weight.rows()
                             * weight.cols()
                             * base.computeOf(weight).bytes();
@@ -282,23 +294,29 @@ public final class Decoder implements AutoCloseable {
         return base.config().slidingWindows().get(layer);
     }
 
-    /** The frozen tensors of a block, its 4-bit weights worked out in scratch. */
+    /** The frozen tensors of a block for a pass with a backward pass: all weights worked out in scratch. */
     private Map<String, NDArray> frozen(int layer) {
-        return holding ? held.computeIfAbsent(layer, l -> workedOut(l, l + ".")) : workedOut(layer, "");
+        return tensors(layer, "", (weight, scratch) -> Map.of("weight", weight.dense(base.computeOf(weight), scratch)));
+    }
+
+    /** The frozen tensors of a block for a pass without one: schemes with a product of their own are not worked out. */
+    private Map<String, NDArray> operands(int layer) {
+        return holding ? held.computeIfAbsent(layer, l -> operands(l, l + ".")) : operands(layer, "");
     }
 
     /** A buffer of another prefix is another buffer. */
-    private Map<String, NDArray> workedOut(int layer, String prefix) {
+    private Map<String, NDArray> operands(int layer, String prefix) {
+        return tensors(layer, prefix, (weight, scratch) -> weight.operands(base.computeOf(weight), scratch));
+    }
+
+    private Map<String, NDArray> tensors(
+            int layer, String prefix, BiFunction<LinearWeight, Scratch, Map<String, NDArray>> parts) {
         BaseModel.Layer weights = base.layers().get(layer);
         Map<String, NDArray> tensors = new LinkedHashMap<>(weights.tensors());
-        for (Map.Entry<String, LinearWeight> linear : weights.linears().entrySet()) {
-            tensors.put(
-                    linear.getKey() + ".weight",
-                    linear.getValue()
-                            .dense(
-                                    base.computeOf(linear.getValue()),
-                                    scratch.computeIfAbsent(prefix + linear.getKey(), k -> new Scratch())));
-        }
+        weights.linears()
+                .forEach((name, weight) -> parts.apply(
+                                weight, scratch.computeIfAbsent(prefix + name, k -> new Scratch()))
+                        .forEach((part, tensor) -> tensors.put(name + "." + part, tensor)));
         tensors.putAll(trained.scalings(layer));
         return tensors;
     }

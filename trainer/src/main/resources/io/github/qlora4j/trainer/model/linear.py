@@ -3,7 +3,8 @@
 # w holds what is frozen, t what is trained, both under the names of Hugging Face's modules. An adapted layer has
 # NAME.lora_A.weight and NAME.lora_B.weight in t and its scaling in w. Shapes: x [tokens, in], weight [out, in],
 # A [r, in], B [out, r]. The base computes in its weight's dtype, the adapter in its own; the result has x's dtype
-# (bitsandbytes/nn/modules.py Linear4bit.forward, peft/tuners/lora/bnb.py Linear4bit.forward).
+# (bitsandbytes/nn/modules.py Linear4bit.forward, peft/tuners/lora/bnb.py Linear4bit.forward). Where NAME.SCB is in w
+# the weight is int8 and the product is int8_product's (quant's int8.py), in passes without a backward pass alone.
 
 def dropped(x: Tensor, p: float, seed: int) -> Tensor:
   if p > 0.:
@@ -23,10 +24,16 @@ def bias_of(w: Dict[str, Tensor], t: Dict[str, Tensor], name: str) -> List[Tenso
 
 def linear(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: float, seed: int) -> Tensor:
   weight = w[name + ".weight"]
-  y = torch.matmul(torch.to(x, weight), torch.t(weight))
   bias = bias_of(w, t, name)
-  if len(bias) > 0:
-    y = torch.add(y, torch.to(bias[0], y))
+  if name + ".SCB" in w:
+    cast = annotate(List[Tensor], [])
+    for b in bias:
+      cast = torch.append(cast, torch.to(b, x))
+    y = int8_product(x, weight, w[name + ".SCB"], cast, float(w[name + ".threshold"]))
+  else:
+    y = torch.matmul(torch.to(x, weight), torch.t(weight))
+    if len(bias) > 0:
+      y = torch.add(y, torch.to(bias[0], y))
   y = torch.to(y, x)
   if name + ".lora_A.weight" in t:
     a = t[name + ".lora_A.weight"]
