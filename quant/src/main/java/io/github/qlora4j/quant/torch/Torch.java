@@ -223,6 +223,7 @@ public final class Torch {
             if (System.getenv("PYTORCH_LIBRARY_PATH") == null) {
                 defaultProperty("PYTORCH_FLAVOR", "cpu");
             }
+            ProcessSettings.apply();
             try {
                 Engine.getEngine("PyTorch");
                 // eager operators from the first call on: the profiling executor's first runs are slow

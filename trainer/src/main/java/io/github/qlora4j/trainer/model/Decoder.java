@@ -59,8 +59,15 @@ public final class Decoder implements AutoCloseable {
         }
     }
 
-    /** Rows on their way through the blocks: where each starts, and its tokens' angles. */
-    public record Rows(long[] starts, Rope.Angles angles) {}
+    /**
+     * Rows on their way through the blocks.
+     *
+     * @param layout how many rows of how many places are attended together, group after group
+     * @param padded the token at each place of the groups; empty where the tokens lie so by themselves
+     * @param places the place of each token; empty likewise
+     * @param angles the tokens' angles
+     */
+    public record Rows(long[] layout, NDArray padded, NDArray places, Rope.Angles angles) {}
 
     /** The frozen base. */
     public BaseModel base() {
@@ -74,11 +81,12 @@ public final class Decoder implements AutoCloseable {
 
     /** Prepares the rows of a batch. */
     public Rows rows(NDManager manager, PackedRows packed) {
-        long[] starts = new long[packed.rowStarts().length];
-        for (int i = 0; i < starts.length; i++) {
-            starts[i] = packed.rowStarts()[i];
-        }
-        return new Rows(starts, rope.ofRows(manager, packed.positions(), packed.rowStarts(), base.stream()));
+        AttentionGroups groups = AttentionGroups.of(packed.rowStarts());
+        return new Rows(
+                groups.layout(),
+                Torch.ofInts(manager, groups.padded(), groups.padded().length),
+                Torch.ofInts(manager, groups.places(), groups.places().length),
+                rope.ofRows(manager, packed.positions(), packed.rowStarts(), base.stream()));
     }
 
     /** The tokens' embeddings, {@code [tokens, hidden_size]}. */
@@ -100,12 +108,11 @@ public final class Decoder implements AutoCloseable {
     /**
      * A block forward: its result, then what its backward pass needs.
      *
-     * @param keepGraph keep everything, so that nothing is recomputed
+     * @param keepParts keep the results of linear layers too, so that no product is made again
      * @param seed draws the dropout masks
      */
-    public NDList forward(NDManager manager, int layer, NDArray x, Rows rows, boolean keepGraph, long seed) {
-        return forward(
-                manager, layer, frozen(layer), x, rows, trained.dropout(), layerSeed(seed, layer), keepGraph);
+    public NDList forward(NDManager manager, int layer, NDArray x, Rows rows, boolean keepParts, long seed) {
+        return forward(manager, layer, frozen(layer), x, rows, trained.dropout(), layerSeed(seed, layer), keepParts);
     }
 
     private NDList forward(
@@ -116,7 +123,7 @@ public final class Decoder implements AutoCloseable {
             Rows rows,
             double dropout,
             long seed,
-            boolean keepGraph) {
+            boolean keepParts) {
         return script.tensors(
                 manager,
                 "block_forward",
@@ -125,14 +132,16 @@ public final class Decoder implements AutoCloseable {
                 trained.layer(layer),
                 rows.angles().cos(),
                 rows.angles().sin(),
-                rows.starts(),
+                rows.layout(),
+                rows.padded(),
+                rows.places(),
                 shape,
                 window(layer),
                 base.config().rmsNormEps(),
                 scale,
                 dropout,
                 seed,
-                keepGraph);
+                keepParts);
     }
 
     /**
@@ -153,7 +162,9 @@ public final class Decoder implements AutoCloseable {
                 trained.layer(layer),
                 rows.angles().cos(),
                 rows.angles().sin(),
-                rows.starts(),
+                rows.layout(),
+                rows.padded(),
+                rows.places(),
                 shape,
                 window(layer),
                 base.config().rmsNormEps(),

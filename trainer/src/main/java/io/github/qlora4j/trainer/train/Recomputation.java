@@ -4,13 +4,14 @@ import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.model.ModelConfig;
 
 /**
- * How many of the upper blocks keep their whole graph, rather than being recomputed in the backward pass.
+ * How many of the upper blocks keep the results of their linear layers, rather than making these again in the backward
+ * pass.
  *
  * <p>The choice changes memory and time, not results.
  */
 public sealed interface Recomputation {
 
-    /** {@code gradient_checkpointing: true}: every block is recomputed. */
+    /** {@code gradient_checkpointing: true}: every block but the last, whose backward pass comes next anyway. */
     record All() implements Recomputation {}
 
     /** {@code gradient_checkpointing: false}: none is. */
@@ -19,44 +20,43 @@ public sealed interface Recomputation {
     /**
      * {@code gradient_checkpointing: auto}: as few as fit.
      *
-     * @param bytes memory that kept graphs may take
+     * @param bytes memory that what is kept may take
      */
     record Within(long bytes) implements Recomputation {}
 
-    /** Blocks that keep their graph in a pass over so many tokens. */
-    default int keptBlocks(ModelConfig config, Dtype stream, Dtype adapter, long tokens) {
+    /** Blocks that keep their parts in a pass over so many tokens. */
+    default int keptBlocks(ModelConfig config, Dtype stream, long tokens) {
         int layers = config.numHiddenLayers();
         if (this instanceof None) {
             return layers;
         }
-        if (this instanceof Within within) {
-            long each = tokens * graphBytesPerToken(config, stream, adapter);
-            return (int) Math.max(0, Math.min(layers, within.bytes() / Math.max(1, each)));
-        }
-        return 0;
+        long more = this instanceof Within within
+                ? within.bytes() / Math.max(1, tokens * partsBytesPerToken(config, stream))
+                : 0;
+        return (int) Math.min(layers, 1 + more);
     }
 
     /**
-     * Bytes that the graph of one block takes a token, beyond what a recomputed one keeps.
-     *
-     * <p>Counted from what autograd saves: both norms' float32 inputs and their results, query, key and value, and
-     * four tensors of the MLP's width; a float32 adapter's cast of each linear layer's input besides.
+     * Bytes a token that a block which is not recomputed keeps beyond one that is: the results of its linear layers, but
+     * for the two last ones.
      */
-    static long graphBytesPerToken(ModelConfig config, Dtype stream, Dtype adapter) {
-        long hidden = config.hiddenSize();
+    static long partsBytesPerToken(ModelConfig config, Dtype stream) {
         long heads = (long) config.headDim() * (config.numAttentionHeads() + 2L * config.numKeyValueHeads());
-        long saved = 2 * 4 * hidden + stream.bytes() * (2 * hidden + heads + 4L * config.intermediateSize());
-        return adapter == stream ? saved : saved + 5L * adapter.bytes() * hidden;
+        return stream.bytes() * (heads + 2L * config.intermediateSize());
     }
 
     /**
-     * Bytes that a pass takes even where every block is recomputed: what each block keeps, the graph of the one at work,
-     * and a chunk of logits with its gradient.
+     * Bytes that a pass takes even where every block is recomputed: what each block keeps, the work on one block, the
+     * scores of one block of queries with their gradients, and a chunk of logits with its probabilities.
      */
     static long leastBytes(ModelConfig config, Dtype stream, long tokens) {
-        long kept = (3L * config.hiddenSize() * stream.bytes() + 4L * config.numAttentionHeads())
-                * config.numHiddenLayers();
-        long chunk = 256L * config.vocabSize() * 12;
-        return tokens * (kept + 2 * graphBytesPerToken(config, stream, Dtype.FLOAT32)) + chunk;
+        long kept = 3L * config.hiddenSize() * stream.bytes() * config.numHiddenLayers();
+        // a half at work: its parts, their gradients, the mix and what autograd keeps of it; norms in float32
+        long work = stream.bytes() * (6L * config.hiddenSize() + 4L * config.intermediateSize())
+                + 2 * partsBytesPerToken(config, stream)
+                + 16L * config.hiddenSize();
+        long scores = 3L * 4194304 * stream.bytes();
+        long chunk = 256L * config.vocabSize() * (4 + 2L * stream.bytes());
+        return tokens * (kept + work) + Math.max(scores, chunk);
     }
 }

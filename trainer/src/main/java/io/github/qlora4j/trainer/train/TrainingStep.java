@@ -157,10 +157,7 @@ public final class TrainingStep implements AutoCloseable {
     }
 
     private int keptBlocks(long tokens) {
-        Dtype adapter = parameters.isEmpty()
-                ? decoder.base().stream()
-                : Torch.dtype(parameters.get(0).value());
-        return recomputation.keptBlocks(decoder.base().config(), decoder.base().stream(), adapter, tokens);
+        return recomputation.keptBlocks(decoder.base().config(), decoder.base().stream(), tokens);
     }
 
     /** The first block whose result is not finite. */

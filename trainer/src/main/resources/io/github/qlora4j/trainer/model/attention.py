@@ -1,89 +1,162 @@
-# Attention over rows that lie one behind the other: row i is tokens rows[i] to rows[i + 1], and sees itself alone.
+# Attention over rows that lie one behind the other, each of which sees itself alone.
 #
-# q is [tokens, heads, d], k and v [tokens, kv_heads, d]. Query heads that share a key head are the second axis of
-# the kernel's [kv_heads, heads / kv_heads, tokens, d], so that keys and values are never repeated in memory.
+# q is [tokens, heads, d], k and v [tokens, kv_heads, d]. Rows of like length are attended together: `layout` has the
+# groups as [rows, n, rows, n, ...], each row padded at its end to n tokens. A query never looks ahead, so none sees the
+# padding. `padded` says which token stands at each place of the padded groups, `places` where each token stands there;
+# both are empty where the tokens lie so by themselves.
+#
+# The products are made a block of queries at a time against all keys that any of it may see, as batched products on
+# the engine's fast path; the scores are rounded to the model's dtype and normalized in float32, as transformers'
+# eager attention does. Probabilities are worked out again in the backward pass: nothing of size n x n is kept.
 
-def by_key_head(x: Tensor, start: int, end: int, kv_heads: int, group: int) -> Tensor:
-  part = torch.slice(x, 0, start, end)
-  n = end - start
-  d = torch.size(x, 2)
-  if torch.size(x, 1) == kv_heads:
-    return torch.expand(torch.unsqueeze(torch.transpose(part, 0, 1), 1), [kv_heads, group, n, d])
-  return torch.permute(torch.view(part, [n, kv_heads, group, d]), [1, 2, 0, 3])
+# Numbers that the scores of one block of queries may be, over all heads and rows of a group.
+def most_scores() -> int:
+  return 4194304
 
-# 0 where a query may look, -inf elsewhere: not ahead, and not `window` or more tokens back.
-def window_mask(queries: int, keys: int, window: int, like: Tensor) -> Tensor:
-  i = torch.unsqueeze(torch.add(torch.arange(queries), keys - queries), 1)
-  j = torch.unsqueeze(torch.arange(keys), 0)
-  hidden = torch.gt(j, i)
+def into_groups(x: Tensor, padded: Tensor) -> Tensor:
+  if torch.size(padded, 0) == 0:
+    return x
+  return torch.index_select(x, 0, padded)
+
+def out_of_groups(x: Tensor, places: Tensor) -> Tensor:
+  if torch.size(places, 0) == 0:
+    return x
+  return torch.index_select(x, 0, places)
+
+# Gradients into padded groups: those of the padding are zero.
+def gradients_into_groups(g: Tensor, padded: Tensor, places: Tensor) -> Tensor:
+  if torch.size(places, 0) == 0:
+    return g
+  y = torch.zeros([torch.size(padded, 0), torch.size(g, 1), torch.size(g, 2)], dtype=ops.prim.dtype(g))
+  return torch.index_copy_(y, 0, places, g)
+
+# [rows * n, heads, d] as [rows * kv_heads, heads / kv_heads, n, d].
+def by_key_head(x: Tensor, rows: int, n: int, kv: int) -> Tensor:
+  heads, d = torch.size(x, 1), torch.size(x, 2)
+  apart = torch.permute(torch.view(x, [rows, n, kv, heads // kv, d]), [0, 2, 3, 1, 4])
+  return torch.reshape(apart, [rows * kv, heads // kv, n, d])
+
+# The queries of a block, at least 64 and at most n.
+def queries_at_once(batch: int, n: int) -> int:
+  return min(n, max(64, most_scores() // (batch * n) // 64 * 64))
+
+# -inf where a query of places i to e may not look among the keys from `first` to e, 0 elsewhere.
+def hidden_keys(i: int, e: int, first: int, window: int, like: Tensor) -> Tensor:
+  never = torch.full([e - i, e - first], -inf, dtype=ops.prim.dtype(like))
+  hidden = torch.triu(never, i - first + 1)
   if window > 0:
-    hidden = torch.__or__(hidden, torch.le(j, torch.sub(i, window)))
-  return torch.masked_fill(torch.zeros([queries, keys], dtype=ops.prim.dtype(like)), hidden, -inf)
+    torch.add_(hidden, torch.tril(never, i - first - window))
+  return hidden
 
-def masks_for(n: int, window: int, like: Tensor) -> Optional[Tensor]:
-  mask = annotate(Optional[Tensor], None)
-  if window > 0 and n > window:
-    mask = window_mask(n, n, window, like)
-  return mask
+# Probabilities [batch, group * (e - i), e - first] of queries [batch, group, e - i, d], those of the places from i to e,
+# over keys [batch, e - first, d], those from `first` to e.
+def probabilities(q: Tensor, k: Tensor, i: int, e: int, first: int, window: int, scale: float) -> Tensor:
+  batch, group, d = torch.size(q, 0), torch.size(q, 1), torch.size(q, 3)
+  s = torch.baddbmm(torch.zeros([1, 1, 1], dtype=ops.prim.dtype(q)), torch.reshape(q, [batch, group * (e - i), d]),
+      torch.transpose(k, 1, 2), beta=0, alpha=scale)
+  apart = torch.view(s, [batch, group, e - i, e - first])
+  if window > 0 and e - first > window:
+    torch.add_(apart, hidden_keys(i, e, first, window, q))
+  elif e - i > 1:
+    # all keys before the block are seen by all of it
+    torch.add_(torch.slice(apart, 3, i - first, e - first), hidden_keys(i, e, i, 0, q))
+  return torch.softmax(s, -1)
 
-# The result [tokens, heads * d] and the log-sum-exp of the scores of each row, flat, for the backward pass.
-def attention(q: Tensor, k: Tensor, v: Tensor, rows: List[int], window: int, scale: float) -> Tuple[Tensor, Tensor]:
+def first_key(i: int, window: int) -> int:
+  first = 0
+  if window > 0:
+    first = max(0, i - window + 1)
+  return first
+
+# The result, [tokens, heads * d].
+def attention(q: Tensor, k: Tensor, v: Tensor, layout: List[int], padded: Tensor, places: Tensor, window: int,
+              scale: float) -> Tensor:
   heads, d = torch.size(q, 1), torch.size(q, 2)
   kv = torch.size(k, 1)
-  group = heads // kv
-  outs = annotate(List[Tensor], [])
-  sums = annotate(List[Tensor], [])
-  for i in range(len(rows) - 1):
-    s, e = rows[i], rows[i + 1]
-    n = e - s
-    mask = masks_for(n, window, q)
-    o, lse = torch._scaled_dot_product_flash_attention_for_cpu(by_key_head(q, s, e, kv, group),
-        by_key_head(k, s, e, kv, group), by_key_head(v, s, e, kv, group), 0., mask is None,
-        attn_mask=mask, scale=scale)
-    outs = torch.append(outs, torch.reshape(torch.permute(o, [2, 0, 1, 3]), [n, heads * d]))
-    sums = torch.append(sums, torch.reshape(lse, [-1]))
-  return (torch.cat(outs), torch.cat(sums))
+  qs, ks, vs = into_groups(q, padded), into_groups(k, padded), into_groups(v, padded)
+  out = torch.empty_like(qs)
+  at = 0
+  for g in range(len(layout) // 2):
+    rows, n = layout[2 * g], layout[2 * g + 1]
+    to = at + rows * n
+    gq = by_key_head(torch.slice(qs, 0, at, to), rows, n, kv)
+    gk = torch.squeeze(by_key_head(torch.slice(ks, 0, at, to), rows, n, kv), 1)
+    gv = torch.squeeze(by_key_head(torch.slice(vs, 0, at, to), rows, n, kv), 1)
+    results = torch.view(torch.slice(out, 0, at, to), [rows, n, kv, heads // kv, d])
+    step = queries_at_once(rows * heads, n)
+    for b in range((n + step - 1) // step):
+      i = b * step
+      e = min(n, i + step)
+      first = first_key(i, window)
+      p = probabilities(torch.slice(gq, 2, i, e), torch.slice(gk, 1, first, e), i, e, first, window, scale)
+      o = torch.bmm(p, torch.slice(gv, 1, first, e))
+      torch.copy_(torch.slice(results, 1, i, e), torch.permute(torch.view(o, [rows, kv, heads // kv, e - i, d]), [0, 3, 1, 2, 4]))
+    at = to
+  return torch.reshape(out_of_groups(out, places), [-1, heads * d])
 
-def attention_backward(go: Tensor, q: Tensor, k: Tensor, v: Tensor, o: Tensor, lse: Tensor, rows: List[int],
+# The gradients of q, k and v from go, that of the result.
+def attention_backward(go: Tensor, q: Tensor, k: Tensor, v: Tensor, layout: List[int], padded: Tensor, places: Tensor,
                        window: int, scale: float) -> Tuple[Tensor, Tensor, Tensor]:
   heads, d = torch.size(q, 1), torch.size(q, 2)
   kv = torch.size(k, 1)
   group = heads // kv
-  gq = torch.empty_like(q)
-  gk = torch.empty_like(k)
-  gv = torch.empty_like(v)
-  for i in range(len(rows) - 1):
-    s, e = rows[i], rows[i + 1]
-    n = e - s
-    mask = masks_for(n, window, q)
-    shape = [-1, heads, d]
-    sums = torch.view(torch.slice(lse, 0, s * heads, e * heads), [kv, group, n])
-    a, b, c = torch._scaled_dot_product_flash_attention_for_cpu_backward(
-        by_key_head(torch.view(go, shape), s, e, kv, group), by_key_head(q, s, e, kv, group),
-        by_key_head(k, s, e, kv, group), by_key_head(v, s, e, kv, group),
-        by_key_head(torch.view(o, shape), s, e, kv, group), sums, 0., mask is None, attn_mask=mask, scale=scale)
-    torch.copy_(torch.slice(gq, 0, s, e), torch.reshape(torch.permute(a, [2, 0, 1, 3]), [n, heads, d]))
-    torch.copy_(torch.slice(gk, 0, s, e), torch.permute(torch.sum(b, [1]), [1, 0, 2]))
-    torch.copy_(torch.slice(gv, 0, s, e), torch.permute(torch.sum(c, [1]), [1, 0, 2]))
-  return (gq, gk, gv)
+  qs, ks, vs = into_groups(q, padded), into_groups(k, padded), into_groups(v, padded)
+  gos = gradients_into_groups(torch.view(go, [-1, heads, d]), padded, places)
+  dq, dk, dv = torch.empty_like(qs), torch.empty_like(ks), torch.empty_like(vs)
+  at = 0
+  for g in range(len(layout) // 2):
+    rows, n = layout[2 * g], layout[2 * g + 1]
+    to = at + rows * n
+    batch = rows * kv
+    gq = by_key_head(torch.slice(qs, 0, at, to), rows, n, kv)
+    gk = torch.squeeze(by_key_head(torch.slice(ks, 0, at, to), rows, n, kv), 1)
+    gv = torch.squeeze(by_key_head(torch.slice(vs, 0, at, to), rows, n, kv), 1)
+    ggo = by_key_head(torch.slice(gos, 0, at, to), rows, n, kv)
+    ggq = torch.view(torch.slice(dq, 0, at, to), [rows, n, kv, group, d])
+    # sums over blocks of queries, in float32
+    sums_k = torch.zeros([batch, n, d], dtype=6)
+    sums_v = torch.zeros([batch, n, d], dtype=6)
+    step = queries_at_once(rows * heads, n)
+    for b in range((n + step - 1) // step):
+      i = b * step
+      e = min(n, i + step)
+      first = first_key(i, window)
+      some_q = torch.slice(gq, 2, i, e)
+      some_go = torch.reshape(torch.slice(ggo, 2, i, e), [batch, group * (e - i), d])
+      keys = torch.slice(gk, 1, first, e)
+      p = probabilities(some_q, keys, i, e, first, window, scale)
+      gp = torch.bmm(some_go, torch.transpose(torch.slice(gv, 1, first, e), 1, 2))
+      torch.add_(torch.slice(sums_v, 1, first, e), torch.bmm(torch.transpose(p, 1, 2), some_go))
+      gs = torch._softmax_backward_data(gp, p, -1, ops.prim.dtype(p))
+      torch.add_(torch.slice(sums_k, 1, first, e), torch.bmm(torch.transpose(gs, 1, 2), torch.reshape(some_q, [batch, group * (e - i), d])), alpha=scale)
+      part = torch.baddbmm(torch.zeros([1, 1, 1], dtype=ops.prim.dtype(q)), gs, keys, beta=0, alpha=scale)
+      torch.copy_(torch.slice(ggq, 1, i, e), torch.permute(torch.view(part, [rows, kv, group, e - i, d]), [0, 3, 1, 2, 4]))
+    torch.copy_(torch.view(torch.slice(dk, 0, at, to), [rows, n, kv, d]), torch.permute(torch.view(sums_k, [rows, kv, n, d]), [0, 2, 1, 3]))
+    torch.copy_(torch.view(torch.slice(dv, 0, at, to), [rows, n, kv, d]), torch.permute(torch.view(sums_v, [rows, kv, n, d]), [0, 2, 1, 3]))
+    at = to
+  return (out_of_groups(dq, places), out_of_groups(dk, places), out_of_groups(dv, places))
 
 # New tokens of one row against what is cached. cache_k and cache_v are [kv_heads, capacity, d], filled to `past`.
 def attention_cached(q: Tensor, k: Tensor, v: Tensor, cache_k: Tensor, cache_v: Tensor, past: int, window: int,
                      scale: float) -> Tensor:
   n, heads, d = torch.size(q, 0), torch.size(q, 1), torch.size(q, 2)
   kv = torch.size(k, 1)
-  group = heads // kv
   torch.copy_(torch.slice(cache_k, 1, past, past + n), torch.transpose(k, 0, 1))
   torch.copy_(torch.slice(cache_v, 1, past, past + n), torch.transpose(v, 0, 1))
-  first = 0
-  if window > 0:
-    first = max(0, past - window + 1)
-  seen = past + n - first
-  keys = torch.expand(torch.unsqueeze(torch.slice(cache_k, 1, first, past + n), 1), [kv, group, seen, d])
-  values = torch.expand(torch.unsqueeze(torch.slice(cache_v, 1, first, past + n), 1), [kv, group, seen, d])
-  mask = annotate(Optional[Tensor], None)
-  if n > 1 and (past > 0 or window > 0):
-    mask = window_mask(n, seen, window, q)
-  o = (torch._scaled_dot_product_flash_attention_for_cpu(by_key_head(q, 0, n, kv, group), keys, values, 0.,
-      mask is None and n > 1, attn_mask=mask, scale=scale))[0]
-  return torch.reshape(torch.permute(o, [2, 0, 1, 3]), [n, heads * d])
+  queries = by_key_head(q, 1, n, kv)
+  out = torch.empty([n, heads, d], dtype=ops.prim.dtype(q))
+  step = queries_at_once(heads, past + n)
+  for b in range((n + step - 1) // step):
+    i = b * step
+    e = min(n, i + step)
+    first = first_key(past + i, window)
+    keys, values = torch.slice(cache_k, 1, first, past + e), torch.slice(cache_v, 1, first, past + e)
+    some = torch.slice(queries, 2, i, e)
+    if n == 1:
+      # the number of keys is another one at each token: a batched product would be compiled for each
+      o = (torch._scaled_dot_product_flash_attention_for_cpu(torch.unsqueeze(torch.squeeze(some, 2), 0),
+          torch.unsqueeze(keys, 0), torch.unsqueeze(values, 0), scale=scale))[0]
+    else:
+      o = torch.bmm(probabilities(some, keys, past + i, past + e, first, window, scale), values)
+    torch.copy_(torch.slice(out, 0, i, e), torch.reshape(torch.permute(torch.view(o, [kv, heads // kv, e - i, d]), [2, 0, 1, 3]), [e - i, heads, d]))
+  return torch.reshape(out, [n, heads * d])

@@ -19,7 +19,6 @@ def last_logits(x: Tensor, norm: Tensor, eps: float, weight: Tensor) -> Tensor:
 # gradient of x [tokens, hidden], gradient of weight (empty where it is frozen)].
 def loss(x: Tensor, at: Tensor, targets: Tensor, norm: Tensor, eps: float, weight: Tensor, chunk: int, factor: float,
          gradients: bool, train_weight: bool) -> List[Tensor]:
-  was = torch.is_grad_enabled()
   total = torch.zeros([], dtype=7)
   gx = torch.zeros([0])
   gw = torch.zeros([0])
@@ -31,24 +30,20 @@ def loss(x: Tensor, at: Tensor, targets: Tensor, norm: Tensor, eps: float, weigh
   for i in range((count + chunk - 1) // chunk):
     where = torch.slice(at, 0, i * chunk, min(count, (i + 1) * chunk))
     answer = torch.unsqueeze(torch.slice(targets, 0, i * chunk, min(count, (i + 1) * chunk)), 1)
-    torch.set_grad_enabled(gradients)
-    part = torch.requires_grad_(torch.detach(torch.index_select(x, 0, where)), gradients)
-    n = torch.to(rms_norm(part, norm, eps), weight)
-    torch.set_grad_enabled(False)
-    hidden = torch.detach(n)
-    scores = torch.to(torch.matmul(hidden, torch.t(weight)), 6)
-    lse = torch.logsumexp(scores, [1], True)
-    total = torch.add(total, torch.sum(torch.sub(lse, torch.gather(scores, 1, answer)), dtype=7))
+    part = torch.index_select(x, 0, where)
+    hidden = torch.to(rms_norm(part, norm, eps), weight)
+    scores = torch.matmul(hidden, torch.t(weight))
+    chance = torch.softmax(scores, 1, 6)
+    # the largest probability is at least 1 / vocabulary, so that its logarithm is good
+    lse = torch.sub(torch.to(torch.amax(scores, [1], True), 6), torch.log(torch.amax(chance, [1], True)))
+    total = torch.add(total, torch.sum(torch.sub(lse, torch.to(torch.gather(scores, 1, answer), 6)), dtype=7))
     if gradients:
-      g = torch.exp_(torch.sub_(scores, lse))
-      torch.scatter_add_(g, 1, answer, torch.full([torch.size(answer, 0), 1], -1., dtype=6))
-      g = torch.to(torch.mul_(g, factor), weight)
-      gn = torch.matmul(g, weight)
+      torch.scatter_add_(chance, 1, answer, torch.full([torch.size(answer, 0), 1], -1., dtype=6))
+      g = torch.to(chance, weight)
+      gn = torch.addmm(torch.zeros([1, 1], dtype=ops.prim.dtype(weight)), g, weight, beta=0, alpha=factor)
       if train_weight:
-        torch.add_(gw, torch.to(torch.matmul(torch.t(g), hidden), 6))
-      found = torch.autograd.grad([n], [part], annotate(List[Optional[Tensor]], [gn]))[0]
-      torch.index_copy_(gx, 0, where, unchecked_cast(Tensor, found))
-  torch.set_grad_enabled(was)
+        torch.add_(gw, torch.to(torch.matmul(torch.t(g), hidden), 6), alpha=factor)
+      torch.index_copy_(gx, 0, where, rms_norm_backward(torch.to(gn, x), part, norm, eps))
   return [torch.mul(total, factor), gx, gw]
 
 # ln p(target) of each position, [positions].

@@ -22,46 +22,54 @@ def bias_of(w: Dict[str, Tensor], t: Dict[str, Tensor], name: str) -> List[Tenso
     found = [w[key]]
   return found
 
+# The adapter's part is added in place: y is nobody else's.
 def linear(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: float, seed: int) -> Tensor:
   weight = w[name + ".weight"]
-  bias = bias_of(w, t, name)
+  found = bias_of(w, t, name)
   if name + ".SCB" in w:
     cast = annotate(List[Tensor], [])
-    for b in bias:
+    for b in found:
       cast = torch.append(cast, torch.to(b, x))
     y = int8_product(x, weight, w[name + ".SCB"], cast, float(w[name + ".threshold"]))
   else:
-    y = torch.matmul(torch.to(x, weight), torch.t(weight))
-    if len(bias) > 0:
-      y = torch.add(y, torch.to(bias[0], y))
-  y = torch.to(y, x)
+    bias = annotate(Optional[Tensor], None)
+    if len(found) > 0:
+      bias = torch.to(found[0], weight)
+    y = torch.to(torch.linear(torch.to(x, weight), weight, bias), x)
   if name + ".lora_A.weight" in t:
     a = t[name + ".lora_A.weight"]
     b = t[name + ".lora_B.weight"]
-    u = torch.matmul(dropped(torch.to(x, a), p, seed), torch.t(a))
-    delta = torch.mul(torch.matmul(u, torch.t(b)), w[name + ".scaling"])
-    y = torch.add(y, torch.to(delta, y))
+    u = torch.mul(torch.matmul(dropped(torch.to(x, a), p, seed), torch.t(a)), w[name + ".scaling"])
+    if ops.prim.dtype(y) == ops.prim.dtype(b):
+      torch.addmm_(y, u, torch.t(b))
+    else:
+      torch.add_(y, torch.to(torch.matmul(u, torch.t(b)), y))
   return y
 
-# The gradient with respect to x, and into `grads` those of what is trained, from the gradient gy of the result.
+# The gradient with respect to x (empty where it is not wanted), and into `grads` those of what is trained, from the
+# gradient gy of the result.
 def linear_backward(gy: Tensor, x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: float, seed: int,
-                    grads: Dict[str, Tensor]) -> Tensor:
+                    grads: Dict[str, Tensor], wants_x: bool) -> Tensor:
   weight = w[name + ".weight"]
-  gx = torch.to(torch.matmul(torch.to(gy, weight), weight), x)
+  gx = torch.zeros([0])
+  if wants_x:
+    gx = torch.to(torch.matmul(torch.to(gy, weight), weight), x)
   if name + ".bias" in t:
     grads[name + ".bias"] = torch.sum(gy, [0], False, dtype=6)
   if name + ".lora_A.weight" in t:
     a = t[name + ".lora_A.weight"]
     b = t[name + ".lora_B.weight"]
     d = dropped(torch.to(x, a), p, seed)
-    u = torch.matmul(d, torch.t(a))
-    gd = torch.mul(torch.to(gy, b), w[name + ".scaling"])
-    gu = torch.matmul(gd, b)
-    grads[name + ".lora_B.weight"] = torch.matmul(torch.t(gd), u)
+    g = torch.to(gy, b)
+    scaling = w[name + ".scaling"]
+    gu = torch.mul(torch.matmul(g, b), scaling)
+    u = torch.mul(torch.matmul(d, torch.t(a)), scaling)
+    grads[name + ".lora_B.weight"] = torch.t(torch.matmul(torch.t(u), g))
     grads[name + ".lora_A.weight"] = torch.matmul(torch.t(gu), d)
-    ga = torch.matmul(gu, a)
-    if p > 0.:
-      # the mask is drawn again from its seed
-      ga = dropped(ga, p, seed)
-    gx = torch.add(gx, torch.to(ga, gx))
+    if wants_x:
+      if p == 0. and ops.prim.dtype(gx) == ops.prim.dtype(a):
+        torch.addmm_(gx, gu, a)
+      else:
+        # dropout's mask is drawn again from its seed
+        torch.add_(gx, torch.to(dropped(torch.matmul(gu, a), p, seed), gx))
   return gx
