@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 import ai.djl.ndarray.NDManager;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.peft.Adapter;
+import io.github.qlora4j.quant.Int8Scheme;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.data.Example;
@@ -29,21 +30,23 @@ class TrainedAdapterGoldenTest {
                     .filter(p -> Golden.json(p.resolve("curve.json"))
                             .get("mode")
                             .getAsString()
-                            .equals("fp32"))
+                            .matches("fp32|int8-fp32"))
                     .map(p -> p.getFileName().toString())
                     .sorted()
                     .toList();
         }
     }
 
-    // float32 on both sides
+    // float32 on both sides; bitsandbytes scores by the int8 product what it trained on the dense weight
     @ParameterizedTest
     @MethodSource("runs")
     void scoresAsInPeft(String name) {
-        String model = Golden.json(ROOT.resolve(name).resolve("curve.json"))
-                .get("model")
-                .getAsString();
-        try (BaseModel base = BaseModel.load(Golden.model(model), BaseOptions.unquantized(Dtype.FLOAT32));
+        JsonObject curve = Golden.json(ROOT.resolve(name).resolve("curve.json"));
+        String model = curve.get("model").getAsString();
+        BaseOptions options = curve.get("mode").getAsString().equals("fp32")
+                ? BaseOptions.unquantized(Dtype.FLOAT32)
+                : BaseOptions.eightBit(new Int8Scheme(6)).withDtype(Dtype.FLOAT32);
+        try (BaseModel base = BaseModel.load(Golden.model(model), options);
                 NDManager manager = Torch.newManager();
                 Adapter adapter = Adapter.load(
                         manager,
