@@ -118,14 +118,16 @@ class Int8VerbsTest {
                                 "training.threads=1")))
                 .build()
                 .train();
-        Ran eval = Ran.qlora("eval", "--adapter", run.toString(), "--data", rows.toString(), "--json");
+        Ran eval = Ran.qlora(
+                "eval", "--adapter", run.toString(), "--data", rows.toString(), "--format", "tokenized", "--json");
         assertThat(eval.code()).as(eval.err()).isZero();
         Path merged = temp.resolve("merged");
         Ran merge =
                 Ran.qlora("merge", "--adapter", run.toString(), "--output", merged.toString(), "--dtype", "float32");
         assertThat(merge.code()).as(merge.err()).isZero();
         assertThat(merge.out() + merge.err()).contains("quantized to int8 row by row and back");
-        Ran after = Ran.qlora("eval", "--model", merged.toString(), "--data", rows.toString(), "--json");
+        Ran after = Ran.qlora(
+                "eval", "--model", merged.toString(), "--data", rows.toString(), "--format", "tokenized", "--json");
         assertThat(after.code()).as(after.err()).isZero();
         assertThat(loss(after)).isCloseTo(loss(eval), within(0.05));
     }
