@@ -135,7 +135,7 @@ class Int8VerbsTest {
     private static double loss(Ran eval) {
         return JsonParser.parseString(eval.out())
                 .getAsJsonObject()
-                .get("eval_loss")
+                .get("loss")
                 .getAsDouble();
     }
 
