@@ -23,11 +23,14 @@ def int8_rows(weight: Tensor, window: int) -> List[Tensor]:
 # The weight into target, of whatever dtype, rounded once; a window of rows at a time.
 def int8_dense(target: Tensor, cb: Tensor, scb: Tensor, window: int) -> Tensor:
   scales = torch.unsqueeze(torch.mul(scb, 0.007874015748031496), 1)
-  targets = torch.split(target, window, 0)
-  codes = torch.split(cb, window, 0)
-  parts = torch.split(scales, window, 0)
-  for i in range(len(codes)):
-    torch.copy_(targets[i], torch.mul(codes[i], parts[i]))
+  if ops.prim.dtype(target) == 6:
+    torch.mul_(torch.copy_(target, cb), scales)
+  else:
+    targets = torch.split(target, window, 0)
+    codes = torch.split(cb, window, 0)
+    parts = torch.split(scales, window, 0)
+    for i in range(len(codes)):
+      torch.copy_(targets[i], torch.mul_(torch.to(codes[i], 6), parts[i]))
   return target
 
 # x [tokens, in] times the weight, in x's dtype. Columns of x with an element of at least the threshold are multiplied
