@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * GPTQ weights in the files of a model, as auto-gptq and GPTQModel write and transformers reads them.
@@ -110,9 +111,10 @@ public final class GptqCheckpoint implements StoredScheme {
     }
 
     @Override
-    public boolean isPart(ModelDirectory model, String tensor) {
-        int dot = tensor.lastIndexOf('.');
-        return PARTS.contains(tensor.substring(dot + 1)) && has(model, tensor.substring(0, Math.max(0, dot)));
+    public Optional<String> moduleOf(ModelDirectory model, String tensor) {
+        int dot = Math.max(0, tensor.lastIndexOf('.'));
+        return Optional.of(tensor.substring(0, dot))
+                .filter(module -> PARTS.contains(tensor.substring(dot + 1)) && has(model, module));
     }
 
     @Override

@@ -23,20 +23,23 @@ import java.util.Map;
 import java.util.function.Predicate;
 
 /**
- * Turns a model directory into one whose linear layers are stored in four bits, as transformers loads it.
+ * Turns a model directory into one whose linear layers are stored quantized, as transformers loads it.
  *
  * <p>One tensor is in memory at a time. The length of a weight's state is known only once it is quantized, and a file
  * begins with all lengths; so the quantized tensors go to a spool on the disk first. The directory is built beside its
  * place and moved there whole.
  *
- * @param config how linear layers are quantized
- * @param compute the dtype of their products, for {@code config.json}
- * @param kernel who quantizes
+ * @param scheme how linear layers are quantized
  * @param maxShardBytes the most tensor bytes of one file
  */
-public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel, long maxShardBytes) {
+public record ModelQuantizer(MatrixQuantizer scheme, long maxShardBytes) {
 
     private static final long WINDOW = 1L << 30;
+
+    /** Four bits; the parameters are {@link FourBitScheme}'s. */
+    public ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel, long maxShardBytes) {
+        this(new FourBitScheme(config, compute, kernel), maxShardBytes);
+    }
 
     private record Spooled(TensorSpec spec, long position) {}
 
@@ -51,7 +54,9 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
     public void quantize(Path model, Path output, Predicate<String> linear) {
         try (ModelDirectory source = ModelDirectory.open(model)) {
             JsonObject settings = StrictJson.readObject(model.resolve("config.json"));
-            if (settings.has("quantization_config") || FourBitCheckpoint.isQuantized(source)) {
+            if (settings.has("quantization_config")
+                    || FourBitCheckpoint.isQuantized(source)
+                    || Int8Checkpoint.isQuantized(source)) {
                 throw new QloraException(model + ": this model is quantized already");
             }
             List<String> names = source.names().stream().filter(linear).toList();
@@ -63,7 +68,7 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
             try (QuantizedOutput made = QuantizedOutput.create(model, output)) {
                 checkRoom(source, names, made.directory().getParent());
                 write(source, names, made.directory());
-                made.finish(settings, FourBitCheckpoint.quantizationConfig(config, compute));
+                made.finish(settings, scheme.quantizationConfig());
             }
         } catch (IOException e) {
             throw new QloraException(output + ": cannot be written: " + e, e);
@@ -82,8 +87,8 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
         long needed = 0;
         for (String name : source.names()) {
             TensorInfo info = source.info(name);
-            // twice: in the spool and in the file; 2 KiB for the maps and the state
-            needed += quantized.contains(name) ? 2 * (config.bytes(info.elements()) + 2048) : info.byteLength();
+            // twice: in the spool and in the file
+            needed += quantized.contains(name) ? 2 * scheme.bytes(info.elements(), info.shape()[0]) : info.byteLength();
         }
         long room = Files.getFileStore(parent).getUsableSpace();
         if (room < needed) {
@@ -126,9 +131,8 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
             ModelDirectory source, String name, FileChannel spool, Map<String, Spooled> spooled, List<TensorSpec> specs)
             throws IOException {
         try (NDManager manager = Torch.newManager();
-                FourBitWeight weight = FourBitWeight.quantize(source.read(manager, name), config, kernel)) {
-            for (Map.Entry<String, NDArray> part :
-                    FourBitCheckpoint.tensors(manager, name, weight).entrySet()) {
+                MatrixQuantizer.Stored stored = scheme.quantize(manager, name, source.read(manager, name))) {
+            for (Map.Entry<String, NDArray> part : stored.tensors().entrySet()) {
                 NDArray tensor = part.getValue();
                 TensorSpec spec = new TensorSpec(part.getKey(), Torch.dtype(tensor), Torch.shape(tensor));
                 spooled.put(spec.name(), new Spooled(spec, spool.size()));

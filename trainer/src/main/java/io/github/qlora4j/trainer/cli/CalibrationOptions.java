@@ -14,11 +14,15 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import java.util.function.Consumer;
 import picocli.CommandLine.Option;
 
 /** The flags of methods that quantize with calibration, and what they ask for. */
 final class CalibrationOptions {
+    /** The methods that these flags are for. */
+    static final Set<String> METHODS = Set.of("gptq", "awq");
+
     @Option(names = "--bits", paramLabel = "N", description = "gptq: 2, 3, 4 (the default) or 8; awq: 4.")
     private Integer bits;
 
@@ -105,7 +109,7 @@ final class CalibrationOptions {
                     }
                     return CalibrationMethod.awq(new AwqConfig(size));
                 }
-                default -> throw new WrongUse("--method " + method + ": bnb-4bit, gptq or awq is expected");
+                default -> throw new IllegalArgumentException(method);
             }
         } catch (WrongUse e) {
             throw e;

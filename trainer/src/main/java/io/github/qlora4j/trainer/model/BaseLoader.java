@@ -3,11 +3,8 @@ package io.github.qlora4j.trainer.model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;
-import io.github.qlora4j.quant.FourBitCheckpoint;
-import io.github.qlora4j.quant.FourBitWeight;
-import io.github.qlora4j.quant.Kernel;
-import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.LinearWeight;
+import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
@@ -32,10 +29,9 @@ final class BaseLoader {
     private final Path directory;
     private final ModelConfig config;
     private final BaseOptions options;
-    private final Optional<StoredScheme> scheme;
+    private final StoredScheme scheme;
     private final Dtype dtype;
     private final Dtype stream;
-    private Kernel kernel;
 
     BaseLoader(Path directory, BaseOptions options) {
         this.directory = directory;
@@ -89,32 +85,19 @@ final class BaseLoader {
 
     private LinearWeight linear(NDManager manager, ModelDirectory files, String module) {
         String name = module + ".weight";
-        if (stored(files, module)) {
-            return scheme.orElseThrow().read(files, module);
+        if (scheme.has(files, module)) {
+            return scheme.read(files, module);
         }
-        if (FourBitCheckpoint.has(files, name)) {
-            return FourBitCheckpoint.read(files, name, kernel());
-        }
-        if (options.fourBit().isEmpty() || options.skips(module)) {
+        Optional<MatrixQuantizer> quantizer = options.quantizer();
+        if (quantizer.isEmpty() || options.skips(module)) {
             return new DenseWeight(read(manager, files, name, stream));
         }
         // only this one weight stands whole in memory
         try (NDManager one = manager.newSubManager()) {
-            return FourBitWeight.quantize(
-                    read(one, files, name, dtype), options.fourBit().get(), kernel());
+            return quantizer.get().quantize(read(one, files, name, dtype));
+        } catch (QloraException e) {
+            throw new QloraException(files.fileOf(name) + ": tensor " + name + ": " + e.getMessage(), e);
         }
-    }
-
-    /** Whether a module is stored in the scheme that the directory's settings name. */
-    private boolean stored(ModelDirectory files, String module) {
-        return scheme.isPresent() && scheme.get().has(files, module);
-    }
-
-    private Kernel kernel() {
-        if (kernel == null) {
-            kernel = Kernels.choose(options.kernel());
-        }
-        return kernel;
     }
 
     private NDArray read(NDManager manager, ModelDirectory files, String name) {
@@ -140,8 +123,7 @@ final class BaseLoader {
         for (int i = 0; i < config.numHiddenLayers(); i++) {
             String prefix = "model.layers." + i + ".";
             for (Family.Linear linear : config.family().linears(config)) {
-                if (!stored(files, prefix + linear.name())
-                        && !FourBitCheckpoint.has(files, prefix + linear.name() + ".weight")) {
+                if (!scheme.has(files, prefix + linear.name())) {
                     expect(files, problems, prefix + linear.name() + ".weight", linear.out(), linear.in());
                 }
                 if (linear.bias()) {
@@ -175,7 +157,7 @@ final class BaseLoader {
 
     /** Older GPTQ checkpoints have a bias for every quantized layer, of zeros where the model has none. */
     private boolean isZeroBias(ModelDirectory files, String module) {
-        if (!stored(files, module) || !files.info(module + ".bias").dtype().isFloating()) {
+        if (!scheme.has(files, module) || !files.info(module + ".bias").dtype().isFloating()) {
             return false;
         }
         try (NDManager manager = Torch.newManager()) {

@@ -4,14 +4,12 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;
 import io.github.qlora4j.quant.LinearWeight;
-import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 
 /**
  * The frozen weights of a decoder.
@@ -79,15 +77,6 @@ public final class BaseModel implements AutoCloseable {
      */
     public static BaseModel load(Path directory, BaseOptions options) {
         return new BaseLoader(directory, options).load();
-    }
-
-    /**
-     * What reads the linear layers of a directory that is stored in a scheme other than those of bitsandbytes.
-     *
-     * @throws io.github.qlora4j.quant.QloraException if its settings are damaged or ask for what is not supported
-     */
-    public static Optional<StoredScheme> storedScheme(Path directory, ModelConfig config) {
-        return StoredQuantization.scheme(directory, config);
     }
 
     /** Where the model was read from. */

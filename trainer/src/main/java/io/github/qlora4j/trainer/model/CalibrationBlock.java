@@ -15,7 +15,6 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 
 /**
  * One block of a model in float32 while its layers are quantized: its tensors, which may be replaced, and the pieces of
@@ -159,13 +158,7 @@ final class CalibrationBlock implements AutoCloseable {
                     pass,
                     files.path(),
                     config,
-                    new BaseOptions(
-                            Optional.of(Dtype.FLOAT32),
-                            Optional.empty(),
-                            Dtype.FLOAT32,
-                            false,
-                            List.of(),
-                            io.github.qlora4j.quant.KernelChoice.AUTO),
+                    BaseOptions.unquantized(Dtype.FLOAT32),
                     Dtype.FLOAT32,
                     unused,
                     unused,

@@ -2,7 +2,11 @@ package io.github.qlora4j.trainer.model;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.BitsAndBytesCheckpoint;
 import io.github.qlora4j.quant.FourBitConfig;
+import io.github.qlora4j.quant.Int8Scheme;
+import io.github.qlora4j.quant.Int8Weight;
+import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.QuantType;
 import io.github.qlora4j.quant.StoredScheme;
@@ -20,9 +24,9 @@ import org.apache.logging.log4j.Logger;
  * The scheme of a directory that is quantized already: it is read from {@code quantization_config} and holds.
  *
  * @param options how the base is read, whatever was asked for
- * @param scheme what reads the linear layers, where they are not stored as bitsandbytes does
+ * @param scheme what reads the linear layers that are stored quantized; there may be none
  */
-record StoredQuantization(BaseOptions options, Optional<StoredScheme> scheme) {
+public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
 
     private static final Logger LOG = LogManager.getLogger(StoredQuantization.class);
 
@@ -30,25 +34,43 @@ record StoredQuantization(BaseOptions options, Optional<StoredScheme> scheme) {
     private static final Map<String, String> OLDER_FILES =
             Map.of("quantize_config.json", "gptq", "quant_config.json", "awq");
 
-    static StoredQuantization of(Path directory, ModelConfig config, BaseOptions options) {
+    /**
+     * Reads a directory's settings.
+     *
+     * @param options how the base is asked for
+     * @throws QloraException if the settings are damaged, ask for what is not supported, or {@code options} for another
+     *     scheme
+     */
+    public static StoredQuantization of(Path directory, ModelConfig config, BaseOptions options) {
+        Dtype dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
         Optional<StoredScheme> scheme = scheme(directory, config);
         if (scheme.isPresent()) {
+            if (options.eightBit().isPresent()) {
+                throw new QloraException(directory + ": the base is stored by "
+                        + scheme.get().name()
+                        + ", and load_in_8bit asks for another; leave that out, or give the unquantized model");
+            }
             scheme.get().remarks().forEach(remark -> LOG.info("{}: {}", directory, remark));
             // products run in the model's dtype where none is asked for, as there
-            Dtype compute = options.fourBit().isPresent()
-                    ? options.compute()
-                    : options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
+            Dtype compute = options.fourBit().isPresent() ? options.compute() : dtype;
             return new StoredQuantization(
                     new BaseOptions(
                             options.dtype(),
+                            Optional.empty(),
                             Optional.empty(),
                             compute,
                             options.upcast(),
                             options.skipModules(),
                             options.kernel()),
-                    scheme);
+                    scheme.get());
         }
-        return new StoredQuantization(bitsandbytes(directory, config, options), Optional.empty());
+        BaseOptions read = bitsandbytes(directory, config, options);
+        if (read.eightBit().isPresent()) {
+            read = read.withCompute(options.upcast() ? Dtype.FLOAT32 : dtype);
+        }
+        double threshold = read.eightBit().map(Int8Scheme::threshold).orElse(Int8Weight.DEFAULT_THRESHOLD);
+        return new StoredQuantization(
+                read, new BitsAndBytesCheckpoint(() -> Kernels.choose(options.kernel()), threshold));
     }
 
     /**
@@ -56,7 +78,7 @@ record StoredQuantization(BaseOptions options, Optional<StoredScheme> scheme) {
      *
      * @throws QloraException if the settings are damaged or ask for what is not supported
      */
-    static Optional<StoredScheme> scheme(Path directory, ModelConfig config) {
+    private static Optional<StoredScheme> scheme(Path directory, ModelConfig config) {
         if (config.quantization().isPresent()) {
             JsonObject stored = config.quantization().get();
             return StoredSchemes.of(
@@ -80,11 +102,24 @@ record StoredQuantization(BaseOptions options, Optional<StoredScheme> scheme) {
         }
         JsonObject stored = config.quantization().get();
         String method = text(stored, "quant_method", "bitsandbytes");
-        if (!method.equals("bitsandbytes") || !flag(stored, "load_in_4bit")) {
-            throw new QloraException(directory.resolve("config.json") + ": quantization_config: a base quantized by "
-                    + method + (flag(stored, "load_in_8bit") ? " to 8 bits" : "")
-                    + " is not supported; expected bitsandbytes with load_in_4bit, gptq or awq");
+        boolean four = flag(stored, "load_in_4bit");
+        boolean eight = flag(stored, "load_in_8bit");
+        if (!method.equals("bitsandbytes") || four == eight) {
+            throw error(
+                    directory,
+                    "a base quantized by " + method
+                            + " is not supported; expected bitsandbytes with load_in_4bit or load_in_8bit, gptq or awq");
         }
+        if (four ? options.eightBit().isPresent() : options.fourBit().isPresent()) {
+            throw error(
+                    directory,
+                    "the base is stored in " + (four ? "4 bits" : "8 bits") + ", and load_in_" + (four ? "8" : "4")
+                            + "bit asks for another; leave that out, or give the unquantized model");
+        }
+        return four ? fourBit(stored, options) : options.withEightBit(eightBit(directory, stored, options));
+    }
+
+    private static BaseOptions fourBit(JsonObject stored, BaseOptions options) {
         FourBitConfig fourBit = new FourBitConfig(
                 QuantType.ofKey(text(stored, "bnb_4bit_quant_type", "fp4")),
                 options.fourBit().map(FourBitConfig::blocksize).orElse(64),
@@ -95,10 +130,39 @@ record StoredQuantization(BaseOptions options, Optional<StoredScheme> scheme) {
         return new BaseOptions(
                 options.dtype(),
                 Optional.of(fourBit),
+                Optional.empty(),
                 compute,
                 options.upcast(),
                 options.skipModules(),
                 options.kernel());
+    }
+
+    /** The stored threshold; another one is refused where it was asked for, which the default is not. */
+    private static Int8Scheme eightBit(Path directory, JsonObject stored, BaseOptions options) {
+        double threshold = threshold(directory, stored.get("llm_int8_threshold"));
+        double asked = options.eightBit().map(Int8Scheme::threshold).orElse(threshold);
+        if (asked != threshold && asked != Int8Weight.DEFAULT_THRESHOLD) {
+            throw error(
+                    directory,
+                    "llm_int8_threshold is " + threshold + " there, and " + asked
+                            + " was asked for; transformers keeps what is stored. Change it in the file");
+        }
+        return new Int8Scheme(threshold);
+    }
+
+    private static double threshold(Path directory, JsonElement value) {
+        if (value == null) {
+            return Int8Weight.DEFAULT_THRESHOLD;
+        }
+        double threshold = value.isJsonPrimitive() && value.getAsJsonPrimitive().isNumber() ? value.getAsDouble() : -1;
+        if (!(threshold >= 0) || Double.isInfinite(threshold)) {
+            throw error(directory, "llm_int8_threshold: a number of 0 or more is expected, found " + value);
+        }
+        return threshold;
+    }
+
+    private static QloraException error(Path directory, String problem) {
+        return new QloraException(directory.resolve("config.json") + ": quantization_config: " + problem);
     }
 
     private static String text(JsonObject object, String key, String orElse) {

@@ -293,7 +293,7 @@ class RunVerbsTest {
         assertThat(awq.err()).contains("--sym and --desc-act are for gptq");
         Ran other = Ran.qlora("quantize", "--model", LLAMA, "--output", out, "--method", "exl2");
         assertThat(other.code()).isEqualTo(2);
-        assertThat(other.err()).contains("bnb-4bit, gptq or awq is expected");
+        assertThat(other.err()).contains("bnb-4bit, bnb-8bit, gptq or awq is expected");
     }
 
     @Test
