@@ -3,6 +3,7 @@ package io.github.qlora4j.peft;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.safetensors.SafetensorsWriter;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
@@ -192,7 +193,7 @@ public final class Adapter implements AutoCloseable {
         try {
             Files.createDirectories(directory);
         } catch (IOException e) {
-            throw new QloraException("Cannot make the directory " + directory + ": " + e, e);
+            throw new QloraException("Cannot make the directory " + directory + ": " + Reason.of(e), e);
         }
         SafetensorsWriter.writeAll(directory.resolve(WEIGHTS), Map.of("format", "pt"), new TreeMap<>(parameters()));
         configFile.write(directory);

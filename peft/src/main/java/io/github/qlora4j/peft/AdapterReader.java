@@ -68,8 +68,12 @@ final class AdapterReader {
         }
     }
 
-    private static NDArray read(Adapter adapter, SafetensorsFile tensors, TensorInfo info) {
+    private NDArray read(Adapter adapter, SafetensorsFile tensors, TensorInfo info) {
         NDArray stored = tensors.read(adapter.manager(), info.name());
+        if (!Torch.isFinite(stored)) {
+            throw new QloraException(file + ": tensor " + info.name() + " holds NaN or infinity. The file is damaged,"
+                    + " or the training that wrote it went wrong.");
+        }
         if (info.dtype() == adapter.dtype()) {
             return stored;
         }

@@ -19,9 +19,19 @@ final class PythonRegex {
             return Pattern.compile(java);
         } catch (PatternSyntaxException e) {
             throw new QloraException(
-                    key + " is not a regular expression that can be read: '" + expression + "': " + e.getDescription()
+                    key + " is not a regular expression that can be read: '" + shortened(expression) + "': " + e.getDescription()
                             + ". Mend it, or give a list of module names.",
                     e);
+        } catch (StackOverflowError e) {
+            // Java compiles a group in a group by a call in a call.
+            throw new QloraException(
+                    key + " is a regular expression of " + expression.length() + " characters that is nested too deeply."
+                            + " Give a list of module names.",
+                    e);
         }
+    }
+
+    private static String shortened(String expression) {
+        return expression.length() > 200 ? expression.substring(0, 200) + "…" : expression;
     }
 }

@@ -145,4 +145,13 @@ class LoraConfigTest {
         LoraConfig config = LoraConfig.builder().optLoraDropout(dropout).build();
         assertThat(AdapterConfigFile.of(config, null).toJson()).contains("\"lora_dropout\": " + python + ",\n");
     }
+
+    @Test
+    void refusesAnExpressionThatIsNestedTooDeeply() {
+        assertThatThrownBy(() -> LoraConfig.builder()
+                        .optRankPattern(Map.of("(".repeat(100_000) + ")".repeat(100_000), 3))
+                        .build())
+                .isInstanceOf(QloraException.class)
+                .hasMessageContainingAll("rank_pattern", "200000 characters", "nested too deeply");
+    }
 }

@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * Tokenized rows that have something to learn, in file order.
@@ -132,10 +133,12 @@ public final class Dataset {
         return rows.get(row).ids().length;
     }
 
-    /** The largest token id of all rows; it must be below the model's vocab_size. */
+    /** The largest token id of all rows, labels included; it must be below the model's vocab_size. */
     public int largestId() {
         return rows.stream()
-                .mapToInt(row -> Arrays.stream(row.ids()).max().orElse(0))
+                .flatMapToInt(row -> row.labels() == null
+                        ? Arrays.stream(row.ids())
+                        : IntStream.concat(Arrays.stream(row.ids()), Arrays.stream(row.labels())))
                 .max()
                 .orElse(0);
     }

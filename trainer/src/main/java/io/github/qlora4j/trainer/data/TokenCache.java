@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.data;
 
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.BufferedInputStream;
 import java.io.BufferedOutputStream;
 import java.io.DataInputStream;
@@ -10,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.zip.CRC32C;
@@ -52,8 +54,8 @@ final class TokenCache {
             }
             LOG.info("Tokenized rows taken from {}", file);
             return Optional.of(dataset);
-        } catch (IOException | IllegalArgumentException e) {
-            LOG.warn("{} is damaged ({}); the rows are tokenized anew", file, e.toString());
+        } catch (IOException e) {
+            LOG.warn("{} is damaged ({}); the rows are tokenized anew", file, Reason.of(e));
             return Optional.empty();
         }
     }
@@ -89,7 +91,28 @@ final class TokenCache {
             int[] ids = ints(in, length);
             rows.add(new Dataset.Held(ids, Math.max(0, learnedFrom), learnedFrom == LABELS ? ints(in, length) : null));
         }
+        check(rows, report);
         return new Dataset(rows, report, fingerprint);
+    }
+
+    /** What would be learned from wrongly, or would not fit an embedding, is found here. */
+    private static void check(List<Dataset.Held> rows, DataReport report) throws IOException {
+        DatasetBuilder counter = new DatasetBuilder();
+        for (Dataset.Held row : rows) {
+            boolean negative = Arrays.stream(row.ids()).anyMatch(id -> id < 0)
+                    || row.labels() != null
+                            && Arrays.stream(row.labels()).anyMatch(l -> l < 0 && l != Example.MASKED);
+            if (negative || row.ids().length == 0) {
+                throw new IOException("a row has no ids, or negative ones");
+            }
+            counter.count(row);
+        }
+        DataReport counted = counter.report(0, "");
+        if (counted.tokens() != report.tokens()
+                || counted.learnedTokens() != report.learnedTokens()
+                || counted.longest() != report.longest()) {
+            throw new IOException("its rows are not those that it counts");
+        }
     }
 
     private static int[] ints(DataInputStream in, int length) throws IOException {
@@ -115,7 +138,7 @@ final class TokenCache {
             }
             Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         } catch (IOException e) {
-            LOG.warn("Tokenized rows are not kept: {} cannot be written: {}", file, e.toString());
+            LOG.warn("Tokenized rows are not kept: {} cannot be written: {}", file, Reason.of(e));
             delete(temporary);
         }
     }
@@ -155,7 +178,7 @@ final class TokenCache {
             try {
                 Files.deleteIfExists(temporary);
             } catch (IOException e) {
-                LOG.warn("{} could not be deleted: {}", temporary, e.toString());
+                LOG.warn("{} could not be deleted: {}", temporary, Reason.of(e));
             }
         }
     }

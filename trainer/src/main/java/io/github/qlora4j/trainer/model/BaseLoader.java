@@ -92,8 +92,15 @@ final class BaseLoader {
         }
         // only this one weight stands whole in memory
         try (NDManager one = manager.newSubManager()) {
-            return FourBitWeight.quantize(
-                    read(one, files, name, dtype), options.fourBit().get(), kernel());
+            return quantized(files, name, read(one, files, name, dtype));
+        }
+    }
+
+    private LinearWeight quantized(ModelDirectory files, String name, NDArray matrix) {
+        try {
+            return FourBitWeight.quantize(matrix, options.fourBit().orElseThrow(), kernel());
+        } catch (QloraException e) {
+            throw new QloraException(files.fileOf(name) + ": tensor " + name + ": " + e.getMessage(), e);
         }
     }
 

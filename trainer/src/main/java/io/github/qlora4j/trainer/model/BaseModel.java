@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;
 import io.github.qlora4j.quant.LinearWeight;
+import io.github.qlora4j.quant.Scratch;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.nio.file.Path;
@@ -138,6 +139,34 @@ public final class BaseModel implements AutoCloseable {
                     layer.tensors().values().stream().mapToLong(Torch::byteSize).sum();
         }
         return bytes;
+    }
+
+    /**
+     * Says why a result may not be finite: the tensor that is not, or that the computation overflows. All weights are
+     * gone through, so this is for errors.
+     */
+    public String whyNotFinite() {
+        Map<String, NDArray> tensors = new LinkedHashMap<>();
+        tensors.put("model.embed_tokens.weight", embeddings);
+        for (int i = 0; i < layers.size(); i++) {
+            String prefix = "model.layers." + i + ".";
+            layers.get(i).linears().forEach((name, weight) -> {
+                // what is in 4 bits was refused where it was not finite
+                if (weight instanceof DenseWeight) {
+                    tensors.put(prefix + name + ".weight", weight.dense(stream, new Scratch()));
+                }
+            });
+            layers.get(i).tensors().forEach((name, tensor) -> tensors.put(prefix + name, tensor));
+        }
+        tensors.put("model.norm.weight", norm);
+        tensors.put("lm_head.weight", head);
+        return tensors.entrySet().stream()
+                .filter(tensor -> !Torch.isFinite(tensor.getValue()))
+                .findFirst()
+                .map(tensor -> directory + ": tensor " + tensor.getKey() + " holds NaN or infinity"
+                        + (stream == Dtype.FLOAT16 ? " in float16; try bfloat16" : "; copy the model's files anew"))
+                .orElse("the weights of " + directory + " are finite, what is computed from them in "
+                        + stream.torchName() + " is not; try float32, and see that config.json is the model's own");
     }
 
     @Override
