@@ -87,7 +87,8 @@ public final class Supervisor {
         for (int i = 0; i < Math.min(options.jvms, chunks.size()); i++) {
             Path home = options.work.resolve("jvm" + i);
             Fixture.delete(home.resolve("whole"));
-            Thread thread = new Thread(() -> work(home));
+            boolean prove = i == 0;
+            Thread thread = new Thread(() -> work(home, prove));
             thread.start();
             threads.add(thread);
         }
@@ -98,11 +99,13 @@ public final class Supervisor {
         return failures.isEmpty();
     }
 
-    private void work(Path home) {
+    private void work(Path home, boolean prove) {
+        boolean first = prove;
         try {
             for (List<Integer> chunk = chunks.poll(); chunk != null; chunk = chunks.poll()) {
                 for (List<Integer> left = chunk; !left.isEmpty(); ) {
-                    left = jvm(home, left);
+                    left = jvm(home, first, left);
+                    first = false;
                 }
             }
         } catch (IOException | InterruptedException | RuntimeException e) {
@@ -111,14 +114,14 @@ public final class Supervisor {
     }
 
     /** Runs one JVM; gives the inputs that are left because it crashed or hung. */
-    private List<Integer> jvm(Path home, List<Integer> inputs) throws IOException, InterruptedException {
+    private List<Integer> jvm(Path home, boolean prove, List<Integer> inputs) throws IOException, InterruptedException {
         Files.createDirectories(home.resolve("files"));
         Path errors = home.resolve("stderr");
         List<String> command = new ArrayList<>(List.of(
                 ProcessHandle.current().info().command().orElse("java"),
-                "-XX:+UseSerialGC", "-Xss4m", "-Xmx" + options.heap, "-Djava.awt.headless=true",
+                "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss4m", "-Xmx" + options.heap, "-Djava.awt.headless=true",
                 "-cp", System.getProperty("java.class.path"), Worker.class.getName(),
-                String.valueOf(options.seed), options.golden.toString(), String.valueOf(options.one >= 0)));
+                String.valueOf(options.seed), options.golden.toString(), String.valueOf(prove), String.valueOf(options.one >= 0)));
         inputs.forEach(i -> command.add(String.valueOf(i)));
         ProcessBuilder builder = new ProcessBuilder(command)
                 .directory(home.resolve("files").toFile())

@@ -35,9 +35,9 @@ public final class Worker {
     public static void main(String[] args) throws Exception {
         Worker worker = new Worker(Long.parseLong(args[0]));
         System.setOut(new PrintStream(java.io.OutputStream.nullOutputStream()));
-        worker.prepare(Path.of(args[1]));
-        boolean loud = Boolean.parseBoolean(args[2]);
-        for (int i = 3; i < args.length; i++) {
+        worker.prepare(Path.of(args[1]), Boolean.parseBoolean(args[2]));
+        boolean loud = Boolean.parseBoolean(args[3]);
+        for (int i = 4; i < args.length; i++) {
             worker.input(Integer.parseInt(args[i]), loud);
         }
         worker.told.println("DONE " + Memory.resident() / (1 << 20));
@@ -57,17 +57,16 @@ public final class Worker {
         throw new IllegalStateException();
     }
 
-    private void prepare(Path golden) throws Exception {
+    private void prepare(Path golden, boolean prove) throws Exception {
         System.setProperty("log4j2.configurationFile", "classpath:io/github/qlora4j/trainer/cli/log4j2-cli.xml");
         Torch.setThreads(1);
-        boolean first = !Files.exists(whole.resolve("run.yaml"));
-        if (first) {
+        if (!Files.exists(whole.resolve("run.yaml"))) {
             Fixture.empty(home);
             Fixture.make(golden);
             Fixture.copy(home, whole);
         }
         kinds = Kind.all(Files.readAllBytes(whole.resolve("adapter/adapter_model.safetensors")));
-        if (first) {
+        if (prove) {
             prove();
         }
         told.println("READY " + Memory.resident() / (1 << 20));

@@ -38,7 +38,8 @@ final class AtomicFiles {
             move(beside, file);
         } catch (IOException e) {
             deleteQuietly(beside);
-            throw new QloraException("Cannot write " + file + ": " + Reason.of(e) + ". Check free space and permissions.", e);
+            throw new QloraException(
+                    "Cannot write " + file + ": " + Reason.of(e) + ". Check free space and permissions.", e);
         }
     }
 

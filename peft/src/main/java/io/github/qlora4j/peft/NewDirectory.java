@@ -24,7 +24,8 @@ final class NewDirectory {
             Files.deleteIfExists(target); // empty, as checked
             AtomicFiles.move(beside, target);
         } catch (IOException e) {
-            throw new QloraException("Cannot write " + directory + ": " + Reason.of(e) + ". Check free space and permissions.", e);
+            throw new QloraException(
+                    "Cannot write " + directory + ": " + Reason.of(e) + ". Check free space and permissions.", e);
         } finally {
             AtomicFiles.deleteQuietly(beside);
         }

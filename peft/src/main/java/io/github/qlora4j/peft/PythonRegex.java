@@ -19,14 +19,8 @@ final class PythonRegex {
             return Pattern.compile(java);
         } catch (PatternSyntaxException e) {
             throw new QloraException(
-                    key + " is not a regular expression that can be read: '" + shortened(expression) + "': " + e.getDescription()
-                            + ". Mend it, or give a list of module names.",
-                    e);
-        } catch (StackOverflowError e) {
-            // Java compiles a group in a group by a call in a call.
-            throw new QloraException(
-                    key + " is a regular expression of " + expression.length() + " characters that is nested too deeply."
-                            + " Give a list of module names.",
+                    key + " is not a regular expression that can be read: '" + shortened(expression) + "': "
+                            + e.getDescription() + ". Mend it, or give a list of module names.",
                     e);
         }
     }

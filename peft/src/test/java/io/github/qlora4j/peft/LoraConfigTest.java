@@ -147,11 +147,12 @@ class LoraConfigTest {
     }
 
     @Test
-    void refusesAnExpressionThatIsNestedTooDeeply() {
+    void refusesAnExpressionThatIsNestedTooDeeply_andShowsItsBeginningAlone() {
         assertThatThrownBy(() -> LoraConfig.builder()
                         .optRankPattern(Map.of("(".repeat(100_000) + ")".repeat(100_000), 3))
                         .build())
                 .isInstanceOf(QloraException.class)
-                .hasMessageContainingAll("rank_pattern", "200000 characters", "nested too deeply");
+                .hasMessageStartingWith("rank_pattern is not a regular expression that can be read: '(((")
+                .satisfies(e -> assertThat(e.getMessage()).hasSizeLessThan(500));
     }
 }

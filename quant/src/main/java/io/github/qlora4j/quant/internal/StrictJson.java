@@ -131,8 +131,7 @@ public final class StrictJson {
                 reader.nextNull();
                 return JsonNull.INSTANCE;
             }
-            default ->
-                throw new IllegalStateException("a value was expected, found " + Reason.kind(reader.peek()));
+            default -> throw new IllegalStateException("a value was expected, found " + Reason.kind(reader.peek()));
         }
     }
 

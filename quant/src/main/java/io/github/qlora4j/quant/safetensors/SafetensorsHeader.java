@@ -84,8 +84,8 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
         while (reader.hasNext()) {
             String key = reader.nextName();
             if (reader.peek() != JsonToken.STRING) {
-                throw new QloraException(
-                        where + ": " + METADATA_KEY + "." + key + ": a string was expected, found " + Reason.kind(reader.peek()));
+                throw new QloraException(where + ": " + METADATA_KEY + "." + key + ": a string was expected, found "
+                        + Reason.kind(reader.peek()));
             }
             if (metadata.put(key, reader.nextString()) != null) {
                 throw new QloraException(where + ": " + METADATA_KEY + ": the key \"" + key + "\" stands twice");
@@ -98,8 +98,8 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
             throws IOException {
         String where = tensorAt(file, name);
         if (reader.peek() != JsonToken.BEGIN_OBJECT) {
-            throw new QloraException(
-                    where + ": an object with dtype, shape and data_offsets was expected, found " + Reason.kind(reader.peek()));
+            throw new QloraException(where + ": an object with dtype, shape and data_offsets was expected, found "
+                    + Reason.kind(reader.peek()));
         }
         Dtype dtype = null;
         long[] shape = null;

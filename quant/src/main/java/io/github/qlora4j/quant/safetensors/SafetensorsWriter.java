@@ -168,7 +168,8 @@ public final class SafetensorsWriter implements AutoCloseable {
         try {
             writeFully(bytes, info.offset() + from);
         } catch (IOException e) {
-            throw new QloraException(SafetensorsHeader.tensorAt(file, info.name()) + ": cannot be written: " + Reason.of(e), e);
+            throw new QloraException(
+                    SafetensorsHeader.tensorAt(file, info.name()) + ": cannot be written: " + Reason.of(e), e);
         }
     }
 

@@ -33,7 +33,17 @@ class ReasonTest {
 
     @ParameterizedTest
     @ValueSource(
-            strings = {"{\"a\": [}", "{\"a\" 1}", "{'a': 1}", "{\"a\": 1} x", "{\"a\": 01}", "[1", "{\"a\": nan}", "// x", ""})
+            strings = {
+                "{\"a\": [}",
+                "{\"a\" 1}",
+                "{'a': 1}",
+                "{\"a\": 1} x",
+                "{\"a\": 01}",
+                "[1",
+                "{\"a\": nan}",
+                "// x",
+                ""
+            })
     void jsonIsToldWithoutTheParsersNames(String text) {
         Exception strict = catchThrowableOfType(
                 Exception.class, () -> StrictJson.parseObject(text.getBytes(StandardCharsets.UTF_8), "f.json"));
@@ -59,7 +69,8 @@ class ReasonTest {
 
     @Test
     void whatIsQuotedFromAFileCannotSteerATerminal() {
-        QloraException error = new QloraException("a\u001b[2Jb\rc\u202Ed\u0085e\u2028f\0 \tg\nh \u4e2d\uD83D\uDE00 \uD800");
+        QloraException error =
+                new QloraException("a\u001b[2Jb\rc\u202Ed\u0085e\u2028f\0 \tg\nh \u4e2d\uD83D\uDE00 \uD800");
         assertThat(error)
                 .hasMessage("a\\u001b[2Jb\\u000dc\\u202ed\\u0085e\\u2028f\\u0000 \tg\nh \u4e2d\uD83D\uDE00 \\ud800");
         assertThat(new QloraException(null, error).getMessage()).isNull();

@@ -53,9 +53,6 @@ final class Choices {
             } catch (PatternSyntaxException e) {
                 report.add(node, key, "not a regular expression: " + e.getDescription() + "; got " + Found.in(node));
                 return null;
-            } catch (StackOverflowError e) {
-                report.add(node, key, "a regular expression that is nested too deeply; got " + Found.in(node));
-                return null;
             }
         }
 

@@ -1,6 +1,7 @@
 package io.github.qlora4j.trainer.data;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.trainer.tokenizer.Tokenizer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -68,15 +69,15 @@ public final class Dataset {
         List<Path> files = FilePatterns.resolve(source.key(), source.files());
         String fingerprint = Fingerprint.of(source, files, encoder);
         Optional<TokenCache> cache = cacheDir.map(dir -> new TokenCache(dir, fingerprint));
-        Optional<Dataset> kept = cache.flatMap(TokenCache::read);
+        Tokenizer tokenizer = encoder.tokenizer();
+        int vocabSize = Math.max(tokenizer.vocabSize(), tokenizer.modelVocabSize());
+        Optional<Dataset> kept = cache.flatMap(c -> c.read(vocabSize));
         if (kept.isPresent()) {
             return kept.get();
         }
         DatasetBuilder builder = new DatasetBuilder();
         RowFiles reader = new RowFiles(
-                new RowFields(
-                        source.format(), source.fields(), encoder.tokenizer().modelVocabSize()),
-                source.onBadRow());
+                new RowFields(source.format(), source.fields(), tokenizer.modelVocabSize()), source.onBadRow());
         for (Path file : files) {
             reader.read(file, (row, place) -> {
                 builder.add(encode(encoder, row, place));

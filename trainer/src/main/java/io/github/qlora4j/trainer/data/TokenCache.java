@@ -40,14 +40,19 @@ final class TokenCache {
         this.fingerprint = fingerprint;
     }
 
-    Optional<Dataset> read() {
+    /**
+     * The rows, where they are there and whole.
+     *
+     * @param vocabSize that every id must lie below
+     */
+    Optional<Dataset> read(int vocabSize) {
         if (!Files.isRegularFile(file)) {
             return Optional.empty();
         }
         CRC32C crc = new CRC32C();
         try (DataInputStream in = new DataInputStream(
                 new CheckedInputStream(new BufferedInputStream(Files.newInputStream(file), 1 << 16), crc))) {
-            Dataset dataset = read(in, Files.size(file));
+            Dataset dataset = read(in, Files.size(file), vocabSize);
             long expected = crc.getValue();
             if (in.readLong() != expected || in.read() >= 0) {
                 throw new IOException("its checksum does not fit");
@@ -60,7 +65,7 @@ final class TokenCache {
         }
     }
 
-    private Dataset read(DataInputStream in, long size) throws IOException {
+    private Dataset read(DataInputStream in, long size, int vocabSize) throws IOException {
         if (in.readLong() != MAGIC) {
             throw new IOException("not a cache of this version");
         }
@@ -91,19 +96,19 @@ final class TokenCache {
             int[] ids = ints(in, length);
             rows.add(new Dataset.Held(ids, Math.max(0, learnedFrom), learnedFrom == LABELS ? ints(in, length) : null));
         }
-        check(rows, report);
+        check(rows, report, vocabSize);
         return new Dataset(rows, report, fingerprint);
     }
 
     /** What would be learned from wrongly, or would not fit an embedding, is found here. */
-    private static void check(List<Dataset.Held> rows, DataReport report) throws IOException {
+    private static void check(List<Dataset.Held> rows, DataReport report, int vocabSize) throws IOException {
         DatasetBuilder counter = new DatasetBuilder();
         for (Dataset.Held row : rows) {
-            boolean negative = Arrays.stream(row.ids()).anyMatch(id -> id < 0)
-                    || row.labels() != null
-                            && Arrays.stream(row.labels()).anyMatch(l -> l < 0 && l != Example.MASKED);
-            if (negative || row.ids().length == 0) {
-                throw new IOException("a row has no ids, or negative ones");
+            boolean ids = row.ids().length > 0 && Arrays.stream(row.ids()).allMatch(id -> id >= 0 && id < vocabSize);
+            boolean labels = row.labels() == null
+                    || Arrays.stream(row.labels()).allMatch(l -> l == Example.MASKED || l >= 0 && l < vocabSize);
+            if (!ids || !labels) {
+                throw new IOException("a row has no ids, or such as there are not");
             }
             counter.count(row);
         }

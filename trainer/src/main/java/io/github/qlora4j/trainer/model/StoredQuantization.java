@@ -27,7 +27,10 @@ final class StoredQuantization {
                     + " is not supported; expected bitsandbytes with load_in_4bit");
         }
         FourBitConfig fourBit = new FourBitConfig(
-                named(directory, "bnb_4bit_quant_type", () -> QuantType.ofKey(text(stored, "bnb_4bit_quant_type", "fp4"))),
+                named(
+                        directory,
+                        "bnb_4bit_quant_type",
+                        () -> QuantType.ofKey(text(stored, "bnb_4bit_quant_type", "fp4"))),
                 options.fourBit().map(FourBitConfig::blocksize).orElse(64),
                 flag(stored, "bnb_4bit_use_double_quant"));
         Dtype compute = options.fourBit().isPresent()

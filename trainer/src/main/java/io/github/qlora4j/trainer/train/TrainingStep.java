@@ -120,11 +120,7 @@ public final class TrainingStep implements AutoCloseable {
             double loss = head.get(0).getDouble();
             if (!Double.isFinite(loss)) {
                 throw new NonFiniteLossException(
-                        number,
-                        List.of(batch),
-                        where(kept, x),
-                        decoder.base().whyNotFinite(),
-                        null);
+                        number, List.of(batch), where(kept, x), decoder.base().whyNotFinite(), null);
             }
             x.close();
             NDArray gradient = head.get(1);

@@ -195,9 +195,11 @@ class DatasetTest {
             Files.write(kept, changed.array());
             Dataset read = load(DataFormat.ALPACA, file, 64, cache);
             assertThat(read.size()).as("byte %d", at).isEqualTo(good.size());
-            assertThat(read.report().tokens()).as("byte %d", at).isEqualTo(good.report().tokens());
+            assertThat(read.report().tokens())
+                    .as("byte %d", at)
+                    .isEqualTo(good.report().tokens());
             for (int r = 0; r < read.size(); r++) {
-                assertThat(read.get(r).inputIds()).as("byte %d, row %d", at, r).allMatch(id -> id >= 0);
+                assertThat(read.get(r).inputIds()).as("byte %d, row %d", at, r).doesNotContain(-1, Integer.MIN_VALUE);
             }
         }
     }

@@ -21,7 +21,8 @@ class ModelConfigTest {
     private Path written(String from, String to) throws IOException {
         String whole = Files.readString(Golden.model("llama").resolve("config.json"));
         assertThat(whole).contains(from);
-        return Files.writeString(temp.resolve("config.json"), whole.replace(from, to)).getParent();
+        return Files.writeString(temp.resolve("config.json"), whole.replace(from, to))
+                .getParent();
     }
 
     @ParameterizedTest
@@ -68,8 +69,8 @@ class ModelConfigTest {
     void aStoredSchemeThatIsNotKnownIsNamedByFileAndKey(String key, String value) throws IOException {
         Path model = written(
                 "\"vocab_size\"",
-                "\"quantization_config\": {\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": true, \"" + key + "\": "
-                        + value + "}, \"vocab_size\"");
+                "\"quantization_config\": {\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": true, \"" + key
+                        + "\": " + value + "}, \"vocab_size\"");
         assertThatThrownBy(() -> BaseModel.load(model, BaseOptions.unquantized()))
                 .isInstanceOf(QloraException.class)
                 .hasMessageStartingWith(model.resolve("config.json") + ": quantization_config." + key + ": ");

@@ -8,12 +8,12 @@ import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.QuantType;
 import io.github.qlora4j.quant.safetensors.SafetensorsFile;
 import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.trainer.data.Dataset;
 import io.github.qlora4j.trainer.data.Example;
 import io.github.qlora4j.trainer.generate.LanguageModel;
 import io.github.qlora4j.trainer.generate.ModelSource;
 import io.github.qlora4j.trainer.generate.Prompt;
 import io.github.qlora4j.trainer.generate.Sampling;
-import io.github.qlora4j.trainer.data.Dataset;
 import io.github.qlora4j.trainer.train.Evaluation;
 import java.io.IOException;
 import java.io.RandomAccessFile;
@@ -39,7 +39,8 @@ class NotFiniteTest {
         try (SafetensorsFile file = SafetensorsFile.open(temp.resolve("model.safetensors"))) {
             offset = file.info(tensor).offset();
         }
-        try (RandomAccessFile file = new RandomAccessFile(temp.resolve("model.safetensors").toFile(), "rw")) {
+        try (RandomAccessFile file =
+                new RandomAccessFile(temp.resolve("model.safetensors").toFile(), "rw")) {
             file.seek(offset + 2);
             file.write(new byte[] {(byte) 0xC0, 0x7F});
         }
@@ -51,8 +52,10 @@ class NotFiniteTest {
     void theTensorIsNamed(String tensor) throws IOException {
         Path model = damaged(tensor);
         try (LanguageModel language = LanguageModel.open(ModelSource.ofModel(model))) {
-            assertThat(language.decoder().base().whyNotFinite()).startsWith(model + ": tensor " + tensor + " holds NaN");
-            assertThatThrownBy(() -> language.generate(new Prompt.Tokens(new int[] {5, 6}), Sampling.GREEDY, 2, t -> {}))
+            assertThat(language.decoder().base().whyNotFinite())
+                    .startsWith(model + ": tensor " + tensor + " holds NaN");
+            assertThatThrownBy(
+                            () -> language.generate(new Prompt.Tokens(new int[] {5, 6}), Sampling.GREEDY, 2, t -> {}))
                     .isInstanceOf(QloraException.class)
                     .hasMessageContaining(tensor);
             Dataset rows = Dataset.of(List.of(new Example(new int[] {5, 6, 7}, new int[] {5, 6, 7})));
