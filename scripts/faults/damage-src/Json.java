@@ -244,7 +244,7 @@ final class Json {
 
     /** A value that is nearly right. */
     private static String tweaked(String raw, SplittableRandom random) {
-        if (raw.matches("-?[0-9]+")) {
+        if (raw.matches("-?[0-9]{1,18}")) {
             long n = Long.parseLong(raw);
             return switch (random.nextInt(6)) {
                 case 0 -> String.valueOf(n + 1);

@@ -14,6 +14,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /**
@@ -41,6 +42,7 @@ public final class Adapter implements AutoCloseable {
     private final Map<String, LoraWeights> modules = new LinkedHashMap<>();
     private final Map<String, NDArray> whole = new LinkedHashMap<>();
     private String baseModel;
+    private Path file;
 
     Adapter(NDManager parent, LoraConfig config, Dtype dtype) {
         this.manager = parent.newSubManager();
@@ -132,6 +134,15 @@ public final class Adapter implements AutoCloseable {
     /** The dtype of the matrices. */
     public Dtype dtype() {
         return dtype;
+    }
+
+    void file(Path loaded) {
+        file = loaded;
+    }
+
+    /** The file that the tensors were loaded from; empty where they were made. */
+    public Optional<Path> file() {
+        return Optional.ofNullable(file);
     }
 
     /** The base model that the loaded file names, or null. */

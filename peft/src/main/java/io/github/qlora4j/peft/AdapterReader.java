@@ -54,6 +54,7 @@ final class AdapterReader {
             Adapter adapter = new Adapter(parent, configFile.lora(), dtype == null ? stored : dtype);
             try {
                 adapter.baseModel(configFile.baseModelNameOrPath());
+                adapter.file(file);
                 for (Target target : targets) {
                     NDArray a = read(adapter, tensors, byName.get(target.name() + SUFFIX_A));
                     NDArray b = read(adapter, tensors, byName.get(target.name() + SUFFIX_B));

@@ -69,7 +69,7 @@ final class ScoreVerb extends Verb {
         for (float score : scores) {
             if (!Float.isFinite(score)) {
                 throw new QloraException(row.place() + ": the model gives a log-probability of " + score + ": "
-                        + language.decoder().base().whyNotFinite());
+                        + language.decoder().whyNotFinite());
             }
             logprobs.add(BigDecimal.valueOf((double) score)
                     .setScale(6, RoundingMode.HALF_EVEN)

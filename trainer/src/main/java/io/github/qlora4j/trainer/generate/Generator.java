@@ -104,7 +104,7 @@ public final class Generator {
         try {
             return sampler.next(logits);
         } catch (QloraException e) {
-            throw new QloraException(e.getMessage() + ": " + decoder.base().whyNotFinite(), e);
+            throw new QloraException(e.getMessage() + ": " + decoder.whyNotFinite(), e);
         }
     }
 }

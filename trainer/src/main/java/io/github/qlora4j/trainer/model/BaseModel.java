@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * The frozen weights of a decoder.
@@ -141,11 +142,8 @@ public final class BaseModel implements AutoCloseable {
         return bytes;
     }
 
-    /**
-     * Says why a result may not be finite: the tensor that is not, or that the computation overflows. All weights are
-     * gone through, so this is for errors.
-     */
-    public String whyNotFinite() {
+    /** The first tensor that holds NaN or infinity, in words; all weights are gone through, so this is for errors. */
+    Optional<String> notFinite() {
         Map<String, NDArray> tensors = new LinkedHashMap<>();
         tensors.put("model.embed_tokens.weight", embeddings);
         for (int i = 0; i < layers.size(); i++) {
@@ -164,9 +162,7 @@ public final class BaseModel implements AutoCloseable {
                 .filter(tensor -> !Torch.isFinite(tensor.getValue()))
                 .findFirst()
                 .map(tensor -> directory + ": tensor " + tensor.getKey() + " holds NaN or infinity"
-                        + (stream == Dtype.FLOAT16 ? " in float16; try bfloat16" : "; copy the model's files anew"))
-                .orElse("the weights of " + directory + " are finite, what is computed from them in "
-                        + stream.torchName() + " is not; try float32, and see that config.json is the model's own");
+                        + (stream == Dtype.FLOAT16 ? " in float16; try bfloat16" : "; copy the model's files anew"));
     }
 
     @Override

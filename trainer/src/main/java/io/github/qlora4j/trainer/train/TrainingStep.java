@@ -89,7 +89,7 @@ public final class TrainingStep implements AutoCloseable {
                     number,
                     batches,
                     "the gradient of " + e.parameter(),
-                    decoder.base().whyNotFinite(),
+                    decoder.whyNotFinite(),
                     e);
         }
         optimizer.step(gradients, learningRate);
@@ -120,7 +120,7 @@ public final class TrainingStep implements AutoCloseable {
             double loss = head.get(0).getDouble();
             if (!Double.isFinite(loss)) {
                 throw new NonFiniteLossException(
-                        number, List.of(batch), where(kept, x), decoder.base().whyNotFinite(), null);
+                        number, List.of(batch), where(kept, x), decoder.whyNotFinite(), null);
             }
             x.close();
             NDArray gradient = head.get(1);
