@@ -174,10 +174,10 @@ public final class MergedModel {
 
     private NDArray tensor(NDManager manager, String name) {
         NDArray trained = adapter.whole().get(name);
-        String module = name.endsWith(".weight") ? name.substring(0, name.length() - ".weight".length()) : name;
-        LoraWeights lora = name.endsWith(".weight") ? adapter.get(module) : null;
+        LoraWeights lora =
+                name.endsWith(".weight") ? adapter.get(name.substring(0, name.length() - ".weight".length())) : null;
         NDArray weight = trained != null ? trained : base.read(manager, name.equals(HEAD) && tied ? embedding : name);
-        if (roundTrip != null && trained == null && isQuantized(module, weight)) {
+        if (roundTrip != null && trained == null && isQuantized(name, weight)) {
             weight = roundTrip.apply(manager, name, weight);
         }
         if (lora != null) {
@@ -187,7 +187,11 @@ public final class MergedModel {
     }
 
     /** What {@code load_in_4bit} of transformers quantizes: linear weights, the output head and embeddings left out. */
-    private static boolean isQuantized(String module, NDArray weight) {
+    private static boolean isQuantized(String name, NDArray weight) {
+        if (!name.endsWith(".weight")) {
+            return false;
+        }
+        String module = name.substring(0, name.length() - ".weight".length());
         String last = module.substring(module.lastIndexOf('.') + 1);
         return weight.getShape().dimension() == 2 && Torch.dtype(weight).isFloating() && !NOT_QUANTIZED.contains(last);
     }

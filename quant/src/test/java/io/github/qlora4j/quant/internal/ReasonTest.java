@@ -75,4 +75,14 @@ class ReasonTest {
                 .hasMessage("a\\u001b[2Jb\\u000dc\\u202ed\\u0085e\\u2028f\\u0000 \tg\nh \u4e2d\uD83D\uDE00 \\ud800");
         assertThat(new QloraException(null, error).getMessage()).isNull();
     }
+
+    @Test
+    void whatIsQuotedFromAFileCannotFillATerminal() {
+        assertThat(new QloraException("f.json: key: got " + "x".repeat(70_000) + ", expected 1"))
+                .hasMessage("f.json: key: got " + "x".repeat(200) + "…, expected 1");
+        assertThat(new QloraException("f.json: " + "x ".repeat(70_000)).getMessage())
+                .hasSizeLessThan(8100);
+        String path = "models/" + "d/".repeat(200) + "config.json";
+        assertThat(new QloraException(path + ": not found")).hasMessage(path + ": not found");
+    }
 }

@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;
 import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.Scratch;
+import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.nio.file.Path;
@@ -79,6 +80,15 @@ public final class BaseModel implements AutoCloseable {
      */
     public static BaseModel load(Path directory, BaseOptions options) {
         return new BaseLoader(directory, options).load();
+    }
+
+    /**
+     * Checks from the headers that a directory holds the model that its {@code config.json} describes; reads no weight.
+     *
+     * @throws io.github.qlora4j.quant.QloraException if a tensor is missing, or has another shape or dtype
+     */
+    public static void check(ModelDirectory files, ModelConfig config) {
+        BaseLoader.check(files, config);
     }
 
     /** Where the model was read from. */

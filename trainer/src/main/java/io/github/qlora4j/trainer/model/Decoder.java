@@ -68,7 +68,8 @@ public final class Decoder implements AutoCloseable {
         return base.notFinite()
                 .or(trained::farOut)
                 .orElseGet(() -> "the weights of " + base.directory() + " are finite, what is computed from them in "
-                        + base.stream().torchName() + " is not; try float32, and see that config.json is the model's own");
+                        + base.stream().torchName()
+                        + " is not; try float32, and see that config.json is the model's own");
     }
 
     /** What is trained on it. */

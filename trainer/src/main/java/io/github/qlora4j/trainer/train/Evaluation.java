@@ -38,8 +38,7 @@ public record Evaluation(double loss, long learnedTokens) {
             }
         });
         if (!Double.isFinite(sum[0])) {
-            throw new QloraException("the loss over the evaluation rows is not finite: "
-                    + decoder.whyNotFinite());
+            throw new QloraException("the loss over the evaluation rows is not finite: " + decoder.whyNotFinite());
         }
         return new Evaluation(sum[0] / learned[0], learned[0]);
     }

@@ -52,8 +52,7 @@ class NotFiniteTest {
     void theTensorIsNamed(String tensor) throws IOException {
         Path model = damaged(tensor);
         try (LanguageModel language = LanguageModel.open(ModelSource.ofModel(model))) {
-            assertThat(language.decoder().whyNotFinite())
-                    .startsWith(model + ": tensor " + tensor + " holds NaN");
+            assertThat(language.decoder().whyNotFinite()).startsWith(model + ": tensor " + tensor + " holds NaN");
             assertThatThrownBy(
                             () -> language.generate(new Prompt.Tokens(new int[] {5, 6}), Sampling.GREEDY, 2, t -> {}))
                     .isInstanceOf(QloraException.class)
