@@ -79,7 +79,7 @@ class ReasonTest {
     @Test
     void whatIsQuotedFromAFileCannotFillATerminal() {
         assertThat(new QloraException("f.json: key: got " + "x".repeat(70_000) + ", expected 1"))
-                .hasMessage("f.json: key: got " + "x".repeat(200) + "…, expected 1");
+                .hasMessage("f.json: key: got " + "x".repeat(200) + "… expected 1");
         assertThat(new QloraException("f.json: " + "x ".repeat(70_000)).getMessage())
                 .hasSizeLessThan(8100);
         String path = "models/" + "d/".repeat(200) + "config.json";
