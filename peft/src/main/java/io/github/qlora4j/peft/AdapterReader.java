@@ -48,7 +48,8 @@ final class AdapterReader {
             });
             List<Target> targets = modules == null
                     ? targetsOf(configFile.lora(), byName)
-                    : new TargetMatching(configFile.lora(), modelType).resolve(modules, false);
+                    : AdapterConfigFile.named(
+                            directory, () -> new TargetMatching(configFile.lora(), modelType).resolve(modules, false));
             Map<String, TensorInfo> whole = check(configFile.lora(), targets, modules, byName);
             Dtype stored = byName.get(targets.get(0).name() + SUFFIX_A).dtype();
             Adapter adapter = new Adapter(parent, configFile.lora(), dtype == null ? stored : dtype);
@@ -157,7 +158,8 @@ final class AdapterReader {
         Map<String, ModuleInfo> base = new HashMap<>();
         if (modules != null) {
             modules.forEach(m -> base.put(m.name(), m));
-            for (ModuleInfo saved : TargetModules.resolveModulesToSave(config, modules)) {
+            for (ModuleInfo saved :
+                    AdapterConfigFile.named(directory, () -> TargetModules.resolveModulesToSave(config, modules))) {
                 if (saved.rows() > 0 && !byName.containsKey(saved.name() + ".weight")) {
                     throw missing(saved.name() + ".weight");
                 }

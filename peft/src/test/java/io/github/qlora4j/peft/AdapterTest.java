@@ -231,4 +231,19 @@ class AdapterTest {
                 .isInstanceOf(QloraException.class)
                 .hasMessageContainingAll(Adapter.WEIGHTS, name, "NaN");
     }
+
+    @Test
+    void namesTheFileThatAsksForAModuleThatTheBaseLacks() throws IOException {
+        create(queryAndValue().build(), Dtype.FLOAT32, 42).save(dir, "base");
+        Path file = dir.resolve(AdapterConfigFile.NAME);
+        String whole = Files.readString(file);
+        for (String asked : List.of("\"modules_to_save\": [\"nothing\"]", "\"target_modules\": [\"nothing\"]")) {
+            String key = asked.substring(0, asked.indexOf(':'));
+            Files.writeString(file, whole.replaceFirst(key + ": (null|\\[[^\\]]*\\])", asked));
+            assertThatThrownBy(() -> Adapter.load(manager, dir, MODULES, "llama", null))
+                    .isInstanceOf(QloraException.class)
+                    .hasMessageStartingWith(file + ": ")
+                    .hasMessageContaining("nothing");
+        }
+    }
 }

@@ -83,7 +83,11 @@ final class Run implements AutoCloseable {
         ModelConfig model = ModelConfig.read(asked.model().path());
         BaseOptions options = BaseSetup.options(asked);
         LoraConfig lora = startingAdapter(loaded, model);
-        AdapterSetup.plan(lora, model);
+        if (asked.lora().adapter() == null) {
+            AdapterSetup.plan(lora, model);
+        } else {
+            AdapterConfigFile.named(asked.lora().adapter(), () -> AdapterSetup.plan(lora, model));
+        }
         config = Resolved.of(asked, model, options, Torch.threads());
 
         listener.preparing("reading " + String.join(", ", asked.data().train()));
