@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.ShardedSafetensorsWriter;
@@ -79,7 +80,7 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
             Files.move(directory, output, StandardCopyOption.ATOMIC_MOVE);
             directory = null;
         } catch (IOException e) {
-            throw new QloraException(output + ": cannot be written: " + e, e);
+            throw new QloraException(output + ": cannot be written: " + Reason.of(e), e);
         } finally {
             delete(directory);
         }
@@ -87,7 +88,7 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
 
     private static void checkMatrix(ModelDirectory source, String name) {
         TensorInfo info = source.info(name);
-        if (info.shape().length != 2 || !info.dtype().isFloating()) {
+        if (info.shape().length != 2 || info.elements() == 0 || !info.dtype().isFloating()) {
             throw new QloraException(source.fileOf(name) + ": tensor " + name
                     + ": a linear layer's floating-point matrix was expected, found " + info);
         }

@@ -15,6 +15,7 @@ import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.config.ModelSection;
 import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.generate.AdapterOrigin;
+import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Modules;
@@ -60,6 +61,7 @@ final class MergeVerb extends Verb {
         try (NDManager manager = Torch.newManager();
                 ModelDirectory files = ModelDirectory.open(base);
                 Adapter trained = Adapter.load(manager, adapter, Modules.of(config), config.modelType(), null)) {
+            BaseModel.check(files, config);
             BaseTensors tensors = BaseTensors.of(files);
             MergedModel.RoundTrip roundTrip = null;
             if (FourBitCheckpoint.isQuantized(files)) {

@@ -46,7 +46,7 @@ final class BaseLoader {
         NDManager manager = Torch.newManager();
         List<BaseModel.Layer> layers = new ArrayList<>();
         try (ModelDirectory files = ModelDirectory.open(directory)) {
-            check(files);
+            check(files, config);
             NDArray embeddings = read(manager, files, EMBEDDINGS);
             for (int i = 0; i < config.numHiddenLayers(); i++) {
                 layers.add(layer(manager, files, "model.layers." + i + "."));
@@ -92,8 +92,15 @@ final class BaseLoader {
         }
         // only this one weight stands whole in memory
         try (NDManager one = manager.newSubManager()) {
-            return FourBitWeight.quantize(
-                    read(one, files, name, dtype), options.fourBit().get(), kernel());
+            return quantized(files, name, read(one, files, name, dtype));
+        }
+    }
+
+    private LinearWeight quantized(ModelDirectory files, String name, NDArray matrix) {
+        try {
+            return FourBitWeight.quantize(matrix, options.fourBit().orElseThrow(), kernel());
+        } catch (QloraException e) {
+            throw new QloraException(files.fileOf(name) + ": tensor " + name + ": " + e.getMessage(), e);
         }
     }
 
@@ -121,7 +128,7 @@ final class BaseLoader {
         return tensor;
     }
 
-    private void check(ModelDirectory files) {
+    static void check(ModelDirectory files, ModelConfig config) {
         List<String> problems = new ArrayList<>();
         expect(files, problems, EMBEDDINGS, config.vocabSize(), config.hiddenSize());
         for (int i = 0; i < config.numHiddenLayers(); i++) {
@@ -153,7 +160,7 @@ final class BaseLoader {
                         + config.numHiddenLayers()));
         if (!problems.isEmpty()) {
             int more = problems.size() - 8;
-            throw new QloraException(directory + " does not hold the model that its config.json describes:\n  "
+            throw new QloraException(files.path() + " does not hold the model that its config.json describes:\n  "
                     + String.join("\n  ", problems.subList(0, Math.min(8, problems.size())))
                     + (more > 0 ? "\n  and " + more + " more" : ""));
         }
