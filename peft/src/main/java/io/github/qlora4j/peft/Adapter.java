@@ -3,6 +3,7 @@ package io.github.qlora4j.peft;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.safetensors.SafetensorsWriter;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
@@ -13,6 +14,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 
 /**
@@ -40,6 +42,7 @@ public final class Adapter implements AutoCloseable {
     private final Map<String, LoraWeights> modules = new LinkedHashMap<>();
     private final Map<String, NDArray> whole = new LinkedHashMap<>();
     private String baseModel;
+    private Path file;
 
     Adapter(NDManager parent, LoraConfig config, Dtype dtype) {
         this.manager = parent.newSubManager();
@@ -133,6 +136,15 @@ public final class Adapter implements AutoCloseable {
         return dtype;
     }
 
+    void file(Path loaded) {
+        file = loaded;
+    }
+
+    /** The file that the tensors were loaded from; empty where they were made. */
+    public Optional<Path> file() {
+        return Optional.ofNullable(file);
+    }
+
     /** The base model that the loaded file names, or null. */
     public String baseModel() {
         return baseModel;
@@ -192,7 +204,7 @@ public final class Adapter implements AutoCloseable {
         try {
             Files.createDirectories(directory);
         } catch (IOException e) {
-            throw new QloraException("Cannot make the directory " + directory + ": " + e, e);
+            throw new QloraException("Cannot make the directory " + directory + ": " + Reason.of(e), e);
         }
         SafetensorsWriter.writeAll(directory.resolve(WEIGHTS), Map.of("format", "pt"), new TreeMap<>(parameters()));
         configFile.write(directory);

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Supplier;
 
 /**
  * An {@code adapter_config.json}: a {@link LoraConfig} and what peft keeps beside it.
@@ -53,6 +54,15 @@ public record AdapterConfigFile(
         }
         JsonObject json = StrictJson.readObject(file);
         return new AdapterConfigReader(file, json).read();
+    }
+
+    /** Puts the file's name before an error about what it asks for. */
+    public static <T> T named(Path adapterDir, Supplier<T> use) {
+        try {
+            return use.get();
+        } catch (QloraException e) {
+            throw new QloraException(adapterDir.resolve(NAME) + ": " + e.getMessage(), e);
+        }
     }
 
     /** Writes the file into an adapter directory, beside its place and then moved there. */

@@ -48,12 +48,14 @@ final class AdapterReader {
             });
             List<Target> targets = modules == null
                     ? targetsOf(configFile.lora(), byName)
-                    : new TargetMatching(configFile.lora(), modelType).resolve(modules, false);
+                    : AdapterConfigFile.named(
+                            directory, () -> new TargetMatching(configFile.lora(), modelType).resolve(modules, false));
             Map<String, TensorInfo> whole = check(configFile.lora(), targets, modules, byName);
             Dtype stored = byName.get(targets.get(0).name() + SUFFIX_A).dtype();
             Adapter adapter = new Adapter(parent, configFile.lora(), dtype == null ? stored : dtype);
             try {
                 adapter.baseModel(configFile.baseModelNameOrPath());
+                adapter.file(file);
                 for (Target target : targets) {
                     NDArray a = read(adapter, tensors, byName.get(target.name() + SUFFIX_A));
                     NDArray b = read(adapter, tensors, byName.get(target.name() + SUFFIX_B));
@@ -68,8 +70,12 @@ final class AdapterReader {
         }
     }
 
-    private static NDArray read(Adapter adapter, SafetensorsFile tensors, TensorInfo info) {
+    private NDArray read(Adapter adapter, SafetensorsFile tensors, TensorInfo info) {
         NDArray stored = tensors.read(adapter.manager(), info.name());
+        if (!Torch.isFinite(stored)) {
+            throw new QloraException(file + ": tensor " + info.name() + " holds NaN or infinity. The file is damaged,"
+                    + " or the training that wrote it went wrong.");
+        }
         if (info.dtype() == adapter.dtype()) {
             return stored;
         }
@@ -152,7 +158,8 @@ final class AdapterReader {
         Map<String, ModuleInfo> base = new HashMap<>();
         if (modules != null) {
             modules.forEach(m -> base.put(m.name(), m));
-            for (ModuleInfo saved : TargetModules.resolveModulesToSave(config, modules)) {
+            for (ModuleInfo saved :
+                    AdapterConfigFile.named(directory, () -> TargetModules.resolveModulesToSave(config, modules))) {
                 if (saved.rows() > 0 && !byName.containsKey(saved.name() + ".weight")) {
                     throw missing(saved.name() + ".weight");
                 }

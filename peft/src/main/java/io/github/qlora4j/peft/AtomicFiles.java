@@ -1,6 +1,7 @@
 package io.github.qlora4j.peft;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -37,7 +38,8 @@ final class AtomicFiles {
             move(beside, file);
         } catch (IOException e) {
             deleteQuietly(beside);
-            throw new QloraException("Cannot write " + file + ": " + e + ". Check free space and permissions.", e);
+            throw new QloraException(
+                    "Cannot write " + file + ": " + Reason.of(e) + ". Check free space and permissions.", e);
         }
     }
 

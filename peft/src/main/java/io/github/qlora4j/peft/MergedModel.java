@@ -11,6 +11,7 @@ import io.github.qlora4j.quant.safetensors.TensorSpec;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -96,12 +97,30 @@ public final class MergedModel {
                 throw new QloraException("The adapter has module " + lora.module() + ", the base " + baseDir
                         + " has no tensor " + name + ". Merge onto the model that the adapter was trained on.");
             }
+            checkFits(
+                    name, isStoredTransposed() ? List.of(lora.cols(), lora.rows()) : List.of(lora.rows(), lora.cols()));
         }
         for (String name : adapter.whole().keySet()) {
             if (!inBase.containsKey(name) && !(name.equals(HEAD) && tied)) {
                 throw new QloraException("The adapter trained the tensor " + name + ", the base " + baseDir
                         + " does not have it. Merge onto the model that the adapter was trained on.");
             }
+            checkFits(
+                    name,
+                    Arrays.stream(Torch.shape(adapter.whole().get(name)))
+                            .boxed()
+                            .toList());
+        }
+    }
+
+    private void checkFits(String name, List<Long> shape) {
+        TensorSpec spec = inBase.get(name.equals(HEAD) && tied ? embedding : name);
+        if (!Arrays.stream(spec.shape()).boxed().toList().equals(shape)
+                || !spec.dtype().isFloating()) {
+            throw new QloraException(
+                    "The adapter needs " + name + " as a floating-point tensor " + shape + ", in the base "
+                            + baseDir + " it is " + spec.dtype().torchName() + " " + Arrays.toString(spec.shape())
+                            + ". Merge onto the model that the adapter was trained on.");
         }
     }
 
@@ -155,10 +174,10 @@ public final class MergedModel {
 
     private NDArray tensor(NDManager manager, String name) {
         NDArray trained = adapter.whole().get(name);
-        String module = name.endsWith(".weight") ? name.substring(0, name.length() - ".weight".length()) : name;
-        LoraWeights lora = name.endsWith(".weight") ? adapter.get(module) : null;
+        LoraWeights lora =
+                name.endsWith(".weight") ? adapter.get(name.substring(0, name.length() - ".weight".length())) : null;
         NDArray weight = trained != null ? trained : base.read(manager, name.equals(HEAD) && tied ? embedding : name);
-        if (roundTrip != null && trained == null && isQuantized(module, weight)) {
+        if (roundTrip != null && trained == null && isQuantized(name, weight)) {
             weight = roundTrip.apply(manager, name, weight);
         }
         if (lora != null) {
@@ -168,9 +187,13 @@ public final class MergedModel {
     }
 
     /** What {@code load_in_4bit} of transformers quantizes: linear weights, the output head and embeddings left out. */
-    private static boolean isQuantized(String module, NDArray weight) {
+    private static boolean isQuantized(String name, NDArray weight) {
+        if (!name.endsWith(".weight")) {
+            return false;
+        }
+        String module = name.substring(0, name.length() - ".weight".length());
         String last = module.substring(module.lastIndexOf('.') + 1);
-        return weight.getShape().dimension() == 2 && !NOT_QUANTIZED.contains(last);
+        return weight.getShape().dimension() == 2 && Torch.dtype(weight).isFloating() && !NOT_QUANTIZED.contains(last);
     }
 
     /** GPT-2's Conv1D stores {@code [in, out]}; for every other model peft resets fan_in_fan_out to false. */

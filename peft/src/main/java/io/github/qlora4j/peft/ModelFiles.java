@@ -3,6 +3,7 @@ package io.github.qlora4j.peft;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.torch.Dtype;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -31,7 +32,7 @@ final class ModelFiles {
                 }
             }
         } catch (IOException e) {
-            throw new QloraException("Cannot copy the small files of " + from + " to " + to + ": " + e, e);
+            throw new QloraException("Cannot copy the small files of " + from + " to " + to + ": " + Reason.of(e), e);
         }
     }
 

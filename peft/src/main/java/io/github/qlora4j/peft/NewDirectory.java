@@ -1,6 +1,7 @@
 package io.github.qlora4j.peft;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,7 +24,8 @@ final class NewDirectory {
             Files.deleteIfExists(target); // empty, as checked
             AtomicFiles.move(beside, target);
         } catch (IOException e) {
-            throw new QloraException("Cannot write " + directory + ": " + e + ". Check free space and permissions.", e);
+            throw new QloraException(
+                    "Cannot write " + directory + ": " + Reason.of(e) + ". Check free space and permissions.", e);
         } finally {
             AtomicFiles.deleteQuietly(beside);
         }
@@ -39,7 +41,7 @@ final class NewDirectory {
                         directory + " is there and not empty. Choose a new directory, or empty that one.");
             }
         } catch (IOException e) {
-            throw new QloraException("Cannot look into " + directory + ": " + e, e);
+            throw new QloraException("Cannot look into " + directory + ": " + Reason.of(e), e);
         }
     }
 }

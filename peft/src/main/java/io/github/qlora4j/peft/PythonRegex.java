@@ -19,9 +19,13 @@ final class PythonRegex {
             return Pattern.compile(java);
         } catch (PatternSyntaxException e) {
             throw new QloraException(
-                    key + " is not a regular expression that can be read: '" + expression + "': " + e.getDescription()
-                            + ". Mend it, or give a list of module names.",
+                    key + " is not a regular expression that can be read: '" + shortened(expression) + "': "
+                            + e.getDescription() + ". Mend it, or give a list of module names.",
                     e);
         }
+    }
+
+    private static String shortened(String expression) {
+        return expression.length() > 200 ? expression.substring(0, 200) + "…" : expression;
     }
 }

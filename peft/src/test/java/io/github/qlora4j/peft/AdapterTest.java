@@ -216,4 +216,34 @@ class AdapterTest {
         change.accept(tensors);
         SafetensorsWriter.writeAll(file, Map.of("format", "pt"), tensors);
     }
+
+    @Test
+    void refusesWhatIsNotFinite() {
+        Adapter adapter = create(queryAndValue().build(), Dtype.FLOAT32, 42);
+        adapter.save(dir, "base");
+        Map<String, NDArray> tensors = new TreeMap<>(adapter.parameters());
+        String name = tensors.keySet().iterator().next();
+        float[] values = Torch.toFloats(tensors.get(name));
+        values[3] = Float.NaN;
+        tensors.put(name, Torch.ofFloats(manager, values, Torch.shape(tensors.get(name))));
+        SafetensorsWriter.writeAll(dir.resolve(Adapter.WEIGHTS), Map.of("format", "pt"), tensors);
+        assertThatThrownBy(() -> Adapter.load(manager, dir))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContainingAll(Adapter.WEIGHTS, name, "NaN");
+    }
+
+    @Test
+    void namesTheFileThatAsksForAModuleThatTheBaseLacks() throws IOException {
+        create(queryAndValue().build(), Dtype.FLOAT32, 42).save(dir, "base");
+        Path file = dir.resolve(AdapterConfigFile.NAME);
+        String whole = Files.readString(file);
+        for (String asked : List.of("\"modules_to_save\": [\"nothing\"]", "\"target_modules\": [\"nothing\"]")) {
+            String key = asked.substring(0, asked.indexOf(':'));
+            Files.writeString(file, whole.replaceFirst(key + ": (null|\\[[^\\]]*\\])", asked));
+            assertThatThrownBy(() -> Adapter.load(manager, dir, MODULES, "llama", null))
+                    .isInstanceOf(QloraException.class)
+                    .hasMessageStartingWith(file + ": ")
+                    .hasMessageContaining("nothing");
+        }
+    }
 }

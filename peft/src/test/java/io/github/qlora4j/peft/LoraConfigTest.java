@@ -214,4 +214,14 @@ class LoraConfigTest {
         LoraConfig config = LoraConfig.builder().optLoraDropout(dropout).build();
         assertThat(AdapterConfigFile.of(config, null).toJson()).contains("\"lora_dropout\": " + python + ",\n");
     }
+
+    @Test
+    void refusesAnExpressionThatIsNestedTooDeeply_andShowsItsBeginningAlone() {
+        assertThatThrownBy(() -> LoraConfig.builder()
+                        .optRankPattern(Map.of("(".repeat(100_000) + ")".repeat(100_000), 3))
+                        .build())
+                .isInstanceOf(QloraException.class)
+                .hasMessageStartingWith("rank_pattern is not a regular expression that can be read: '(((")
+                .satisfies(e -> assertThat(e.getMessage()).hasSizeLessThan(500));
+    }
 }

@@ -140,4 +140,32 @@ class MergedModelTest {
                 .hasMessageContaining("not empty");
         assertThat(dir.resolve("mine.txt")).hasContent("keep");
     }
+
+    @Test
+    void refusesABaseWhoseTensorsDoNotFit() throws IOException {
+        Path base = Files.createDirectory(dir.resolve("base"));
+        Files.copy(BASE.resolve("config.json"), base.resolve("config.json"));
+        String module;
+        try (Adapter adapter = Adapter.load(manager, ADAPTER)) {
+            module = adapter.modules().keySet().iterator().next();
+        }
+        for (boolean integers : new boolean[] {true, false}) {
+            Map<String, NDArray> tensors = new TreeMap<>();
+            try (ModelDirectory whole = ModelDirectory.open(BASE)) {
+                whole.names().forEach(name -> tensors.put(name, whole.read(manager, name)));
+            }
+            NDArray weight = tensors.get(module + ".weight");
+            long[] shape = Torch.shape(weight);
+            tensors.put(
+                    module + ".weight",
+                    integers
+                            ? Torch.zeros(manager, Dtype.BOOL, shape)
+                            : Torch.zeros(manager, Dtype.FLOAT32, shape[0] + 1, shape[1]));
+            SafetensorsWriter.writeAll(base.resolve("model.safetensors"), Map.of("format", "pt"), tensors);
+            assertThatThrownBy(() -> merge(base, dir.resolve("out"), Dtype.FLOAT32, null))
+                    .isInstanceOf(QloraException.class)
+                    .hasMessageContainingAll(module + ".weight", base.toString(), integers ? "bool" : "float32");
+            assertThat(dir.resolve("out")).doesNotExist();
+        }
+    }
 }

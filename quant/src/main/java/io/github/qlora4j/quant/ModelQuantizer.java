@@ -3,6 +3,7 @@ package io.github.qlora4j.quant;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.ShardedSafetensorsWriter;
@@ -71,13 +72,13 @@ public record ModelQuantizer(MatrixQuantizer scheme, long maxShardBytes) {
                 made.finish(settings, scheme.quantizationConfig());
             }
         } catch (IOException e) {
-            throw new QloraException(output + ": cannot be written: " + e, e);
+            throw new QloraException(output + ": cannot be written: " + Reason.of(e), e);
         }
     }
 
     private static void checkMatrix(ModelDirectory source, String name) {
         TensorInfo info = source.info(name);
-        if (info.shape().length != 2 || !info.dtype().isFloating()) {
+        if (info.shape().length != 2 || info.elements() == 0 || !info.dtype().isFloating()) {
             throw new QloraException(source.fileOf(name) + ": tensor " + name
                     + ": a linear layer's floating-point matrix was expected, found " + info);
         }

@@ -3,6 +3,7 @@ package io.github.qlora4j.quant;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -46,7 +47,7 @@ public final class QuantizedOutput implements AutoCloseable {
                     output.getFileName() + ".tmp" + ProcessHandle.current().pid()));
             return new QuantizedOutput(model, output, directory);
         } catch (IOException e) {
-            throw new QloraException(output + ": cannot be written: " + e, e);
+            throw new QloraException(output + ": cannot be written: " + Reason.of(e), e);
         }
     }
 
@@ -76,7 +77,7 @@ public final class QuantizedOutput implements AutoCloseable {
             Files.move(directory, output, StandardCopyOption.ATOMIC_MOVE);
             directory = null;
         } catch (IOException e) {
-            throw new QloraException(output + ": cannot be written: " + e, e);
+            throw new QloraException(output + ": cannot be written: " + Reason.of(e), e);
         }
     }
 

@@ -11,7 +11,6 @@ import com.google.gson.stream.JsonReader;
 import com.google.gson.stream.JsonToken;
 import com.google.gson.stream.MalformedJsonException;
 import io.github.qlora4j.quant.QloraException;
-import java.io.EOFException;
 import java.io.IOException;
 import java.io.Reader;
 import java.io.StringReader;
@@ -45,7 +44,7 @@ public final class StrictJson {
             }
             bytes = Files.readAllBytes(file);
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be read: " + e, e);
+            throw new QloraException(file + ": cannot be read: " + Reason.of(e), e);
         }
         return parseObject(bytes, file.toString());
     }
@@ -92,15 +91,7 @@ public final class StrictJson {
 
     /** What the user is told about a text that is not JSON. */
     public static QloraException malformed(String where, Exception e) {
-        String why;
-        if (e instanceof CharacterCodingException) {
-            why = "it is not UTF-8 text";
-        } else if (e instanceof EOFException) {
-            why = "it ends in the middle";
-        } else {
-            why = firstLine(String.valueOf(e.getMessage()));
-        }
-        return new QloraException(where + ": not valid JSON: " + why, e);
+        return new QloraException(where + ": not valid JSON: " + Reason.ofJson(e), e);
     }
 
     private static JsonElement element(JsonReader reader, String where) throws IOException {
@@ -140,7 +131,7 @@ public final class StrictJson {
                 reader.nextNull();
                 return JsonNull.INSTANCE;
             }
-            default -> throw new IllegalStateException("a value was expected, found " + reader.peek());
+            default -> throw new IllegalStateException("a value was expected, found " + Reason.kind(reader.peek()));
         }
     }
 
@@ -149,13 +140,5 @@ public final class StrictJson {
             return "an array";
         }
         return value.isJsonNull() ? "null" : value.toString();
-    }
-
-    private static String firstLine(String message) {
-        int end = message.indexOf('\n');
-        String line = end < 0 ? message : message.substring(0, end);
-        // Gson's advice is to its programmer.
-        return line.replace(
-                "Use JsonReader.setStrictness(Strictness.LENIENT) to accept malformed JSON", "malformed JSON");
     }
 }

@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.StrictJson;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -138,7 +139,7 @@ public final class ModelDirectory implements AutoCloseable {
                     .findFirst()
                     .orElse(null);
         } catch (IOException e) {
-            return new QloraException(directory + ": cannot be listed: " + e, e);
+            return new QloraException(directory + ": cannot be listed: " + Reason.of(e), e);
         }
         if (pickle == null) {
             return new QloraException(directory + ": neither " + SINGLE + " nor " + INDEX + " is there");

@@ -3,6 +3,7 @@ package io.github.qlora4j.quant.safetensors;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.torch.Torch;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -60,7 +61,7 @@ public final class SafetensorsFile implements AutoCloseable {
         } catch (NoSuchFileException e) {
             throw new QloraException(file + ": no such file", e);
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be read: " + e, e);
+            throw new QloraException(file + ": cannot be read: " + Reason.of(e), e);
         } finally {
             closeQuietly(channel);
         }
@@ -163,7 +164,7 @@ public final class SafetensorsFile implements AutoCloseable {
         try {
             readFully(path, channel, target, info.offset() + from);
         } catch (IOException e) {
-            throw new QloraException(SafetensorsHeader.tensorAt(path, name) + ": cannot be read: " + e, e);
+            throw new QloraException(SafetensorsHeader.tensorAt(path, name) + ": cannot be read: " + Reason.of(e), e);
         }
     }
 

@@ -3,6 +3,7 @@ package io.github.qlora4j.quant.safetensors;
 import com.google.gson.stream.JsonReader;
 import com.google.gson.stream.JsonToken;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.torch.Dtype;
 import java.io.IOException;
@@ -83,8 +84,8 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
         while (reader.hasNext()) {
             String key = reader.nextName();
             if (reader.peek() != JsonToken.STRING) {
-                throw new QloraException(
-                        where + ": " + METADATA_KEY + "." + key + ": a string was expected, found " + reader.peek());
+                throw new QloraException(where + ": " + METADATA_KEY + "." + key + ": a string was expected, found "
+                        + Reason.kind(reader.peek()));
             }
             if (metadata.put(key, reader.nextString()) != null) {
                 throw new QloraException(where + ": " + METADATA_KEY + ": the key \"" + key + "\" stands twice");
@@ -97,8 +98,8 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
             throws IOException {
         String where = tensorAt(file, name);
         if (reader.peek() != JsonToken.BEGIN_OBJECT) {
-            throw new QloraException(
-                    where + ": an object with dtype, shape and data_offsets was expected, found " + reader.peek());
+            throw new QloraException(where + ": an object with dtype, shape and data_offsets was expected, found "
+                    + Reason.kind(reader.peek()));
         }
         Dtype dtype = null;
         long[] shape = null;
@@ -143,7 +144,7 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
 
     private static Dtype readDtype(JsonReader reader, String where) throws IOException {
         if (reader.peek() != JsonToken.STRING) {
-            throw new QloraException(where + ": dtype: a string was expected, found " + reader.peek());
+            throw new QloraException(where + ": dtype: a string was expected, found " + Reason.kind(reader.peek()));
         }
         try {
             return Dtype.ofSafetensors(reader.nextString());
@@ -155,7 +156,7 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
     /** Reads an array of at most {@code most} numbers, each written in plain digits. */
     private static long[] readNumbers(JsonReader reader, String where, int most) throws IOException {
         if (reader.peek() != JsonToken.BEGIN_ARRAY) {
-            throw new QloraException(where + ": an array of numbers was expected, found " + reader.peek());
+            throw new QloraException(where + ": an array of numbers was expected, found " + Reason.kind(reader.peek()));
         }
         long[] numbers = new long[most];
         int count = 0;
@@ -168,7 +169,7 @@ record SafetensorsHeader(Map<String, TensorInfo> tensors, Map<String, String> me
             String text = reader.peek() == JsonToken.NUMBER ? reader.nextString() : "";
             if (!text.matches("[0-9]{1,18}")) {
                 throw new QloraException(where + ": a non-negative whole number was expected, found "
-                        + (text.isEmpty() ? reader.peek().toString() : text));
+                        + (text.isEmpty() ? Reason.kind(reader.peek()) : text));
             }
             numbers[count++] = Long.parseLong(text);
         }

@@ -3,6 +3,7 @@ package io.github.qlora4j.quant.safetensors;
 import ai.djl.ndarray.NDArray;
 import com.google.gson.stream.JsonWriter;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.io.IOException;
@@ -107,7 +108,7 @@ public final class SafetensorsWriter implements AutoCloseable {
             writer = null;
             return begun;
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e, e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         } finally {
             if (writer != null) {
                 writer.close();
@@ -168,7 +169,8 @@ public final class SafetensorsWriter implements AutoCloseable {
         try {
             writeFully(bytes, info.offset() + from);
         } catch (IOException e) {
-            throw new QloraException(SafetensorsHeader.tensorAt(file, info.name()) + ": cannot be written: " + e, e);
+            throw new QloraException(
+                    SafetensorsHeader.tensorAt(file, info.name()) + ": cannot be written: " + Reason.of(e), e);
         }
     }
 
@@ -200,7 +202,7 @@ public final class SafetensorsWriter implements AutoCloseable {
             Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             finished = true;
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e, e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         }
     }
 

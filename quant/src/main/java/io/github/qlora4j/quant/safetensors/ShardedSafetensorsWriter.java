@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
@@ -96,7 +97,7 @@ public final class ShardedSafetensorsWriter implements AutoCloseable {
                         + "; nothing was written");
             }
         } catch (IOException e) {
-            throw new QloraException(directory + ": cannot be written: " + e, e);
+            throw new QloraException(directory + ": cannot be written: " + Reason.of(e), e);
         }
         return new ShardedSafetensorsWriter(directory, Map.copyOf(metadata), shards, total);
     }
@@ -177,7 +178,7 @@ public final class ShardedSafetensorsWriter implements AutoCloseable {
             Files.writeString(temporary, text);
             Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e, e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         }
     }
 

@@ -186,6 +186,11 @@ public final class Torch {
         }
     }
 
+    /** Whether no element is NaN or infinite; nothing of the tensor's size is allocated. */
+    public static boolean isFinite(NDArray tensor) {
+        return operators().integer("is_finite", tensor) == 1;
+    }
+
     /** The threads that one operator is spread over. */
     public static int threads() {
         start();

@@ -17,3 +17,10 @@ def assign(target: Tensor, source: Tensor) -> Tensor:
 
 def window(x: Tensor, start: int, length: int) -> Tensor:
   return torch.narrow(torch.view(torch.detach(x), [-1]), 0, start, length)
+
+def is_finite(x: Tensor) -> int:
+  finite = 1
+  if torch.gt(torch.numel(x), 0):
+    low, high = torch.aminmax(torch.detach(x))
+    finite = int(torch.isfinite(low)) * int(torch.isfinite(high))
+  return finite

@@ -94,6 +94,22 @@ class TorchTest {
                 .isInstanceOf(EngineException.class);
     }
 
+    @ParameterizedTest
+    @EnumSource(names = {"FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT64"})
+    void tellsWhetherAllIsFinite(Dtype dtype) {
+        float[] values = new float[100];
+        for (float odd : new float[] {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY}) {
+            values[70] = 3;
+            assertThat(Torch.isFinite(Torch.cast(manager, Torch.ofFloats(manager, values, 10, 10), dtype)))
+                    .isTrue();
+            values[70] = odd;
+            assertThat(Torch.isFinite(Torch.cast(manager, Torch.ofFloats(manager, values, 10, 10), dtype)))
+                    .isFalse();
+        }
+        assertThat(Torch.isFinite(Torch.empty(manager, dtype, 0, 3))).isTrue();
+        assertThat(Torch.isFinite(Torch.ofInts(manager, new int[] {1}, 1))).isTrue();
+    }
+
     @Test
     void leavesNoArrayBehind() {
         int before = manager.getManagedArrays().size();

@@ -14,6 +14,7 @@ import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.config.ModelSection;
 import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.generate.AdapterOrigin;
+import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Modules;
@@ -60,9 +61,10 @@ final class MergeVerb extends Verb {
         try (NDManager manager = Torch.newManager();
                 ModelDirectory files = ModelDirectory.open(base);
                 Adapter trained = Adapter.load(manager, adapter, Modules.of(config), config.modelType(), null)) {
+            StoredQuantization stored = StoredQuantization.of(base, config, trainedOn);
+            BaseModel.check(files, config);
             BaseTensors tensors = BaseTensors.of(files);
             MergedModel.RoundTrip roundTrip = null;
-            StoredQuantization stored = StoredQuantization.of(base, config, trainedOn);
             if (stored.scheme().isIn(files)) {
                 tensors = BaseTensors.dequantized(
                         files, stored.scheme(), stored.options().compute());

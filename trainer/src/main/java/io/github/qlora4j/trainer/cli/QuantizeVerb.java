@@ -9,9 +9,11 @@ import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.ModelQuantizer;
 import io.github.qlora4j.quant.QuantType;
+import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.ShardedSafetensorsWriter;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.Precision;
+import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Modules;
 import io.github.qlora4j.trainer.train.BaseSetup;
@@ -95,6 +97,9 @@ final class QuantizeVerb extends Verb {
         MatrixQuantizer quantizer = quantizer();
         calibration.checkUnused(method);
         ModelConfig config = ModelConfig.read(model);
+        try (ModelDirectory files = ModelDirectory.open(model)) {
+            BaseModel.check(files, config);
+        }
         Set<String> linear = Modules.of(config).stream()
                 .filter(m -> m.isLinear() && !m.isOutputHead())
                 .map(m -> m.name() + ".weight")

@@ -4,6 +4,7 @@ import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.BufferedWriter;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -63,7 +64,7 @@ final class RowsOut implements AutoCloseable {
     }
 
     private QloraException cannot(IOException e) {
-        return new QloraException("--output " + file + ": cannot be written: " + e, e);
+        return new QloraException("--output " + file + ": cannot be written: " + Reason.of(e), e);
     }
 
     @Override

@@ -66,8 +66,8 @@ final class ScoreVerb extends Verb {
         JsonArray logprobs = new JsonArray(scores.length);
         for (float score : scores) {
             if (!Float.isFinite(score)) {
-                throw new QloraException(row.place() + ": the model gives a log-probability of " + score
-                        + "; try --dtype float32 or bfloat16");
+                throw new QloraException(row.place() + ": the model gives a log-probability of " + score + ": "
+                        + language.decoder().whyNotFinite());
             }
             logprobs.add(BigDecimal.valueOf((double) score)
                     .setScale(6, RoundingMode.HALF_EVEN)

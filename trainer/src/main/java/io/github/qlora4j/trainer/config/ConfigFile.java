@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.config;
 
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -117,7 +118,7 @@ public final class ConfigFile {
                     file,
                     Files.isDirectory(file)
                             ? "this is a directory; expected a YAML file"
-                            : "cannot be read: " + e.getMessage());
+                            : "cannot be read: " + Reason.of(e));
         }
         if (bytes.length > MOST_BYTES) {
             throw wrong(file, "larger than 1 MiB; this is not a configuration");

@@ -1,12 +1,14 @@
 package io.github.qlora4j.trainer.data;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.trainer.tokenizer.Tokenizer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.stream.IntStream;
 
 /**
  * Tokenized rows that have something to learn, in file order.
@@ -67,15 +69,15 @@ public final class Dataset {
         List<Path> files = FilePatterns.resolve(source.key(), source.files());
         String fingerprint = Fingerprint.of(source, files, encoder);
         Optional<TokenCache> cache = cacheDir.map(dir -> new TokenCache(dir, fingerprint));
-        Optional<Dataset> kept = cache.flatMap(TokenCache::read);
+        Tokenizer tokenizer = encoder.tokenizer();
+        int vocabSize = Math.max(tokenizer.vocabSize(), tokenizer.modelVocabSize());
+        Optional<Dataset> kept = cache.flatMap(c -> c.read(vocabSize));
         if (kept.isPresent()) {
             return kept.get();
         }
         DatasetBuilder builder = new DatasetBuilder();
         RowFiles reader = new RowFiles(
-                new RowFields(
-                        source.format(), source.fields(), encoder.tokenizer().modelVocabSize()),
-                source.onBadRow());
+                new RowFields(source.format(), source.fields(), tokenizer.modelVocabSize()), source.onBadRow());
         for (Path file : files) {
             reader.read(file, (row, place) -> {
                 builder.add(encode(encoder, row, place));
@@ -132,10 +134,12 @@ public final class Dataset {
         return rows.get(row).ids().length;
     }
 
-    /** The largest token id of all rows; it must be below the model's vocab_size. */
+    /** The largest token id of all rows, labels included; it must be below the model's vocab_size. */
     public int largestId() {
         return rows.stream()
-                .mapToInt(row -> Arrays.stream(row.ids()).max().orElse(0))
+                .flatMapToInt(row -> row.labels() == null
+                        ? Arrays.stream(row.ids())
+                        : IntStream.concat(Arrays.stream(row.ids()), Arrays.stream(row.labels())))
                 .max()
                 .orElse(0);
     }

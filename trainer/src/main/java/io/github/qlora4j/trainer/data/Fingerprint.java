@@ -1,6 +1,7 @@
 package io.github.qlora4j.trainer.data;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -57,7 +58,7 @@ final class Fingerprint {
                 digest.update(block, 0, n);
             }
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be read: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be read: " + Reason.of(e), e);
         }
         return hex(digest);
     }

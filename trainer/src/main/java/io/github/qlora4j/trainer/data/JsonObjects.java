@@ -8,6 +8,7 @@ import com.google.gson.stream.JsonReader;
 import com.google.gson.stream.JsonToken;
 import com.google.gson.stream.MalformedJsonException;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.io.StringReader;
 import java.nio.charset.CharacterCodingException;
@@ -57,7 +58,7 @@ public record JsonObjects(JsonObject value, RowPlace place) {
         } catch (IOException e) {
             throw new QloraException(
                     Files.exists(file)
-                            ? file + ": cannot be read: " + e.getMessage()
+                            ? file + ": cannot be read: " + Reason.of(e)
                             : file + ": there is no such file (looked in "
                                     + Path.of("").toAbsolutePath() + ")",
                     e);

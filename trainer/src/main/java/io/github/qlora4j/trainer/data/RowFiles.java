@@ -5,6 +5,7 @@ import com.google.gson.stream.JsonReader;
 import com.google.gson.stream.JsonToken;
 import com.google.gson.stream.MalformedJsonException;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.trainer.config.OnBadRow;
 import java.io.EOFException;
 import java.io.IOException;
@@ -71,7 +72,7 @@ final class RowFiles {
             throw new QloraException(
                     file + ":" + damagedLine(file) + ": this line is not UTF-8. Save the file as UTF-8.", e);
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be read: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be read: " + Reason.of(e), e);
         }
     }
 
@@ -214,12 +215,8 @@ final class RowFiles {
         }
     }
 
-    /** What Gson says, in one line, without its advice and its count of lines, which starts anew in each row of JSONL. */
+    /** What is wrong, without the count of lines, which starts anew in each row of JSONL. */
     private static String reason(Exception e) {
-        return String.valueOf(e.getMessage())
-                .replaceAll("(?s)\\s*See https?://.*", "")
-                .replaceFirst("^[\\w.]+Exception: ", "")
-                .replaceFirst("Use JsonReader\\.setStrictness\\(Strictness\\.LENIENT\\) to accept ", "")
-                .replaceFirst(" at line \\d+ column (\\d+) path (.*)", " at column $1, $2");
+        return Reason.ofJson(e).replaceFirst(" at line \\d+ column (\\d+) path (.*)", " at column $1, $2");
     }
 }

@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.data;
 
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.BufferedInputStream;
 import java.io.BufferedOutputStream;
 import java.io.DataInputStream;
@@ -10,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.zip.CRC32C;
@@ -38,27 +40,32 @@ final class TokenCache {
         this.fingerprint = fingerprint;
     }
 
-    Optional<Dataset> read() {
+    /**
+     * The rows, where they are there and whole.
+     *
+     * @param vocabSize that every id must lie below
+     */
+    Optional<Dataset> read(int vocabSize) {
         if (!Files.isRegularFile(file)) {
             return Optional.empty();
         }
         CRC32C crc = new CRC32C();
         try (DataInputStream in = new DataInputStream(
                 new CheckedInputStream(new BufferedInputStream(Files.newInputStream(file), 1 << 16), crc))) {
-            Dataset dataset = read(in, Files.size(file));
+            Dataset dataset = read(in, Files.size(file), vocabSize);
             long expected = crc.getValue();
             if (in.readLong() != expected || in.read() >= 0) {
                 throw new IOException("its checksum does not fit");
             }
             LOG.info("Tokenized rows taken from {}", file);
             return Optional.of(dataset);
-        } catch (IOException | IllegalArgumentException e) {
-            LOG.warn("{} is damaged ({}); the rows are tokenized anew", file, e.toString());
+        } catch (IOException e) {
+            LOG.warn("{} is damaged ({}); the rows are tokenized anew", file, Reason.of(e));
             return Optional.empty();
         }
     }
 
-    private Dataset read(DataInputStream in, long size) throws IOException {
+    private Dataset read(DataInputStream in, long size, int vocabSize) throws IOException {
         if (in.readLong() != MAGIC) {
             throw new IOException("not a cache of this version");
         }
@@ -89,7 +96,28 @@ final class TokenCache {
             int[] ids = ints(in, length);
             rows.add(new Dataset.Held(ids, Math.max(0, learnedFrom), learnedFrom == LABELS ? ints(in, length) : null));
         }
+        check(rows, report, vocabSize);
         return new Dataset(rows, report, fingerprint);
+    }
+
+    /** What would be learned from wrongly, or would not fit an embedding, is found here. */
+    private static void check(List<Dataset.Held> rows, DataReport report, int vocabSize) throws IOException {
+        DatasetBuilder counter = new DatasetBuilder();
+        for (Dataset.Held row : rows) {
+            boolean ids = row.ids().length > 0 && Arrays.stream(row.ids()).allMatch(id -> id >= 0 && id < vocabSize);
+            boolean labels = row.labels() == null
+                    || Arrays.stream(row.labels()).allMatch(l -> l == Example.MASKED || l >= 0 && l < vocabSize);
+            if (!ids || !labels) {
+                throw new IOException("a row has no ids, or such as there are not");
+            }
+            counter.count(row);
+        }
+        DataReport counted = counter.report(0, "");
+        if (counted.tokens() != report.tokens()
+                || counted.learnedTokens() != report.learnedTokens()
+                || counted.longest() != report.longest()) {
+            throw new IOException("its rows are not those that it counts");
+        }
     }
 
     private static int[] ints(DataInputStream in, int length) throws IOException {
@@ -115,7 +143,7 @@ final class TokenCache {
             }
             Files.move(temporary, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         } catch (IOException e) {
-            LOG.warn("Tokenized rows are not kept: {} cannot be written: {}", file, e.toString());
+            LOG.warn("Tokenized rows are not kept: {} cannot be written: {}", file, Reason.of(e));
             delete(temporary);
         }
     }
@@ -155,7 +183,7 @@ final class TokenCache {
             try {
                 Files.deleteIfExists(temporary);
             } catch (IOException e) {
-                LOG.warn("{} could not be deleted: {}", temporary, e.toString());
+                LOG.warn("{} could not be deleted: {}", temporary, Reason.of(e));
             }
         }
     }

@@ -81,7 +81,7 @@ public final class Generator {
             while (count < maxNewTokens && !stopped) {
                 int token;
                 try (NDArray logits = decoder.next(manager, next, cache)) {
-                    token = sampler.next(Torch.toFloats(logits));
+                    token = sample(sampler, Torch.toFloats(logits));
                 }
                 if (count == output.length) {
                     output = Arrays.copyOf(output, (int) Math.min(maxNewTokens, 2L * count));
@@ -98,5 +98,13 @@ public final class Generator {
             }
         }
         return new Output(Arrays.copyOf(output, count), stopped, (System.nanoTime() - first) / 1e9);
+    }
+
+    private int sample(Sampler sampler, float[] logits) {
+        try {
+            return sampler.next(logits);
+        } catch (QloraException e) {
+            throw new QloraException(e.getMessage() + ": " + decoder.decoder().whyNotFinite(), e);
+        }
     }
 }

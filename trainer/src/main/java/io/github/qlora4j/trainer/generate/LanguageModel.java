@@ -181,9 +181,14 @@ public final class LanguageModel implements AutoCloseable {
         Tokenizer texts = requireTokenizer();
         if (prompt instanceof Prompt.Text text) {
             // a run of plain texts says by add_bos how they begin; else tokenizer.json does, as tok(text) in Python
-            return settings()
+            int[] ids = settings()
                     .map(s -> new RowEncoder(texts, Template.HUMAN_ASSISTANT, s).prompt(text.text()))
                     .orElseGet(() -> texts.encodeWithSpecialTokens(text.text()));
+            if (ids.length == 0) {
+                throw new QloraException("the prompt has no token by "
+                        + texts.directory().resolve("tokenizer.json") + ": there is nothing to continue");
+            }
+            return ids;
         }
         return encoder.orElseThrow(() -> new QloraException(
                         "a question needs a template, and nothing names one: give human_assistant or alpaca"))

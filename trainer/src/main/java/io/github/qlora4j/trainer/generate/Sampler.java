@@ -53,9 +53,11 @@ final class Sampler {
                 best = i;
             }
             if (Float.isNaN(logits[i])) {
-                throw new QloraException("the model's scores for the next token are not numbers (NaN); try float32 or"
-                        + " bfloat16, and see that the weights are whole");
+                throw new QloraException("the model's scores for the next token are not numbers (NaN)");
             }
+        }
+        if (Float.isInfinite(logits[best])) {
+            throw new QloraException("the model's scores for the next token are infinite");
         }
         return best;
     }

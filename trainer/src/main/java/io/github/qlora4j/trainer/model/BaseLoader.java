@@ -18,10 +18,13 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
 
 /** Reads a model directory into a {@link BaseModel}: everything is checked from the headers, then read one by one. */
 final class BaseLoader {
 
+    private static final Logger LOG = LogManager.getLogger(BaseLoader.class);
     private static final String EMBEDDINGS = "model.embed_tokens.weight";
     private static final String NORM = "model.norm.weight";
     private static final String HEAD = "lm_head.weight";
@@ -39,6 +42,7 @@ final class BaseLoader {
         StoredQuantization stored = StoredQuantization.of(directory, config, options);
         this.options = stored.options();
         this.scheme = stored.scheme();
+        scheme.remarks().forEach(remark -> LOG.info("{}: {}", directory, remark));
         this.dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
         this.stream = options.upcast() ? Dtype.FLOAT32 : dtype;
     }
@@ -47,7 +51,7 @@ final class BaseLoader {
         NDManager manager = Torch.newManager();
         List<BaseModel.Layer> layers = new ArrayList<>();
         try (ModelDirectory files = ModelDirectory.open(directory)) {
-            check(files);
+            check(files, config, scheme);
             NDArray embeddings = read(manager, files, EMBEDDINGS);
             for (int i = 0; i < config.numHiddenLayers(); i++) {
                 layers.add(layer(manager, files, "model.layers." + i + "."));
@@ -94,7 +98,14 @@ final class BaseLoader {
         }
         // only this one weight stands whole in memory
         try (NDManager one = manager.newSubManager()) {
-            return quantizer.get().quantize(read(one, files, name, dtype));
+            return quantized(files, name, quantizer.get(), read(one, files, name, dtype));
+        }
+    }
+
+    private static LinearWeight quantized(
+            ModelDirectory files, String name, MatrixQuantizer quantizer, NDArray matrix) {
+        try {
+            return quantizer.quantize(matrix);
         } catch (QloraException e) {
             throw new QloraException(files.fileOf(name) + ": tensor " + name + ": " + e.getMessage(), e);
         }
@@ -117,7 +128,7 @@ final class BaseLoader {
         return tensor;
     }
 
-    private void check(ModelDirectory files) {
+    static void check(ModelDirectory files, ModelConfig config, StoredScheme scheme) {
         List<String> problems = new ArrayList<>();
         expect(files, problems, EMBEDDINGS, config.vocabSize(), config.hiddenSize());
         for (int i = 0; i < config.numHiddenLayers(); i++) {
@@ -128,7 +139,8 @@ final class BaseLoader {
                 }
                 if (linear.bias()) {
                     expect(files, problems, prefix + linear.name() + ".bias", linear.out());
-                } else if (files.has(prefix + linear.name() + ".bias") && !isZeroBias(files, prefix + linear.name())) {
+                } else if (files.has(prefix + linear.name() + ".bias")
+                        && !isZeroBias(files, scheme, prefix + linear.name())) {
                     problems.add("tensor " + prefix + linear.name()
                             + ".bias is there, but config.json says that this layer has no bias");
                 }
@@ -149,14 +161,14 @@ final class BaseLoader {
                         + config.numHiddenLayers()));
         if (!problems.isEmpty()) {
             int more = problems.size() - 8;
-            throw new QloraException(directory + " does not hold the model that its config.json describes:\n  "
+            throw new QloraException(files.path() + " does not hold the model that its config.json describes:\n  "
                     + String.join("\n  ", problems.subList(0, Math.min(8, problems.size())))
                     + (more > 0 ? "\n  and " + more + " more" : ""));
         }
     }
 
     /** Older GPTQ checkpoints have a bias for every quantized layer, of zeros where the model has none. */
-    private boolean isZeroBias(ModelDirectory files, String module) {
+    private static boolean isZeroBias(ModelDirectory files, StoredScheme scheme, String module) {
         if (!scheme.has(files, module) || !files.info(module + ".bias").dtype().isFloating()) {
             return false;
         }

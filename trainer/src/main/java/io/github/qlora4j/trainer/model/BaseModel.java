@@ -4,12 +4,15 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;
 import io.github.qlora4j.quant.LinearWeight;
+import io.github.qlora4j.quant.Scratch;
+import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * The frozen weights of a decoder.
@@ -79,6 +82,16 @@ public final class BaseModel implements AutoCloseable {
         return new BaseLoader(directory, options).load();
     }
 
+    /**
+     * Checks from the headers that a directory holds the model that its {@code config.json} describes; reads no weight.
+     *
+     * @throws io.github.qlora4j.quant.QloraException if a tensor is missing, or has another shape or dtype
+     */
+    public static void check(ModelDirectory files, ModelConfig config) {
+        StoredQuantization stored = StoredQuantization.of(files.path(), config, BaseOptions.unquantized());
+        BaseLoader.check(files, config, stored.scheme());
+    }
+
     /** Where the model was read from. */
     public Path directory() {
         return directory;
@@ -138,6 +151,29 @@ public final class BaseModel implements AutoCloseable {
                     layer.tensors().values().stream().mapToLong(Torch::byteSize).sum();
         }
         return bytes;
+    }
+
+    /** The first tensor that holds NaN or infinity, in words; all weights are gone through, so this is for errors. */
+    Optional<String> notFinite() {
+        Map<String, NDArray> tensors = new LinkedHashMap<>();
+        tensors.put("model.embed_tokens.weight", embeddings);
+        for (int i = 0; i < layers.size(); i++) {
+            String prefix = "model.layers." + i + ".";
+            layers.get(i).linears().forEach((name, weight) -> {
+                // what is in 4 bits was refused where it was not finite
+                if (weight instanceof DenseWeight) {
+                    tensors.put(prefix + name + ".weight", weight.dense(stream, new Scratch()));
+                }
+            });
+            layers.get(i).tensors().forEach((name, tensor) -> tensors.put(prefix + name, tensor));
+        }
+        tensors.put("model.norm.weight", norm);
+        tensors.put("lm_head.weight", head);
+        return tensors.entrySet().stream()
+                .filter(tensor -> !Torch.isFinite(tensor.getValue()))
+                .findFirst()
+                .map(tensor -> directory + ": tensor " + tensor.getKey() + " holds NaN or infinity"
+                        + (stream == Dtype.FLOAT16 ? " in float16; try bfloat16" : "; copy the model's files anew"));
     }
 
     @Override

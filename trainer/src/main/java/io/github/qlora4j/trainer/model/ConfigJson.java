@@ -3,14 +3,14 @@ package io.github.qlora4j.trainer.model;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import com.google.gson.JsonPrimitive;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
+import io.github.qlora4j.quant.internal.StrictJson;
 import java.io.IOException;
 import java.math.BigDecimal;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -36,20 +36,12 @@ final class ConfigJson {
             if (Files.size(file) > LARGEST_FILE) {
                 throw new QloraException(file + ": " + Files.size(file) + " bytes; a config.json is at most 16 MB");
             }
-            JsonElement root = JsonParser.parseString(Files.readString(file, StandardCharsets.UTF_8));
-            if (!root.isJsonObject()) {
-                throw new QloraException(file + ": expected a JSON object, got " + shorten(root));
-            }
-            return new ConfigJson(file, "", root.getAsJsonObject());
-        } catch (java.nio.file.NoSuchFileException e) {
+            return new ConfigJson(file, "", StrictJson.readObject(file));
+        } catch (NoSuchFileException e) {
             throw new QloraException(
                     file + ": not found; a model directory holds config.json, tokenizer.json and *.safetensors", e);
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be read: " + e, e);
-        } catch (JsonParseException | StackOverflowError e) {
-            throw new QloraException(
-                    file + ": is not JSON: " + (e instanceof StackOverflowError ? "nested too deeply" : e.getMessage()),
-                    e);
+            throw new QloraException(file + ": cannot be read: " + Reason.of(e), e);
         }
     }
 
@@ -87,11 +79,19 @@ final class ConfigJson {
     }
 
     int integer(String key, int least) {
-        String expected = "a whole number of at least " + least;
+        return within(key, least, Integer.MAX_VALUE, "a whole number of at least " + least);
+    }
+
+    /** A size that memory and time grow with: what no model comes near is damage, and is not believed. */
+    int size(String key, int most) {
+        return within(key, 1, most, "a whole number from 1 to " + most);
+    }
+
+    private int within(String key, int least, int most, String expected) {
         JsonPrimitive value = primitive(key, expected).orElseThrow(() -> missing(key));
         try {
             int n = new BigDecimal(value.getAsString()).intValueExact();
-            if (value.isNumber() && n >= least) {
+            if (value.isNumber() && n >= least && n <= most) {
                 return n;
             }
         } catch (ArithmeticException | NumberFormatException e) {

@@ -89,6 +89,15 @@ public final class Decoder implements AutoCloseable {
         return base;
     }
 
+    /** Why a result may not be finite: what in the weights is not, or is far out. They are gone through for it. */
+    public String whyNotFinite() {
+        return base.notFinite()
+                .or(trained::farOut)
+                .orElseGet(() -> "the weights of " + base.directory() + " are finite, what is computed from them in "
+                        + base.stream().torchName()
+                        + " is not; try float32, and see that config.json is the model's own");
+    }
+
     /** What is trained on it. */
     public Trained trained() {
         return trained;

@@ -40,6 +40,13 @@ public record ModelConfig(
         Optional<JsonObject> quantization,
         JsonObject json) {
 
+    // Many times what the largest models have, and so few that no product of them overflows a long.
+    private static final int MOST_LAYERS = 10_000;
+    private static final int MOST_HEADS = 1 << 12;
+    private static final int MOST_HEAD_DIM = 1 << 12;
+    private static final int MOST_FEATURES = 1 << 20;
+    private static final int MOST_TOKENS = 1 << 22;
+
     /** {@code model_type}. */
     public String modelType() {
         return family.modelType();
@@ -61,8 +68,8 @@ public record ModelConfig(
         }
         Family family = Family.of(config.string("model_type", ""))
                 .orElseThrow(() -> config.wrong("model_type", "one of " + Family.supported()));
-        int hidden = config.integer("hidden_size", 1);
-        int heads = config.integer("num_attention_heads", 1);
+        int hidden = config.size("hidden_size", MOST_FEATURES);
+        int heads = config.size("num_attention_heads", MOST_HEADS);
         int keyHeads = family.keyValueHeads(config, heads);
         if (heads % keyHeads != 0) {
             throw config.wrong("num_key_value_heads", "a divisor of num_attention_heads, " + heads);
@@ -70,7 +77,7 @@ public record ModelConfig(
         if (!config.has("head_dim") && hidden % heads != 0) {
             throw config.wrong("num_attention_heads", "a divisor of hidden_size, " + hidden);
         }
-        int headDim = config.integer("head_dim", 2, hidden / heads);
+        int headDim = config.has("head_dim") ? config.size("head_dim", MOST_HEAD_DIM) : hidden / heads;
         if (headDim % 2 != 0) {
             throw config.wrong("head_dim", "an even number");
         }
@@ -78,7 +85,7 @@ public record ModelConfig(
         if (!activation.equals("silu")) {
             throw config.wrong("hidden_act", "silu, the only one supported");
         }
-        int layers = config.integer("num_hidden_layers", 1);
+        int layers = config.size("num_hidden_layers", MOST_LAYERS);
         int positions = config.integer("max_position_embeddings", 1, family.defaultPositions());
         Optional<ConfigJson> parameters = config.object("rope_parameters");
         if (parameters.isPresent()
@@ -94,9 +101,9 @@ public record ModelConfig(
                 .orElseGet(() -> config.positive("rope_theta", 10000));
         return new ModelConfig(
                 family,
-                config.integer("vocab_size", 1),
+                config.size("vocab_size", MOST_TOKENS),
                 hidden,
-                config.integer("intermediate_size", 1),
+                config.size("intermediate_size", MOST_FEATURES),
                 layers,
                 heads,
                 keyHeads,

@@ -17,8 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.Optional;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
+import java.util.function.Supplier;
 
 /**
  * The scheme of a directory that is quantized already: it is read from {@code quantization_config} and holds.
@@ -27,8 +26,6 @@ import org.apache.logging.log4j.Logger;
  * @param scheme what reads the linear layers that are stored quantized; there may be none
  */
 public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
-
-    private static final Logger LOG = LogManager.getLogger(StoredQuantization.class);
 
     /** Where the packages wrote their settings before config.json had a place for them, and the method of each. */
     private static final Map<String, String> OLDER_FILES =
@@ -50,7 +47,6 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
                         + scheme.get().name()
                         + ", and load_in_8bit asks for another; leave that out, or give the unquantized model");
             }
-            scheme.get().remarks().forEach(remark -> LOG.info("{}: {}", directory, remark));
             // products run in the model's dtype where none is asked for, as there
             Dtype compute = options.fourBit().isPresent() ? options.compute() : dtype;
             return new StoredQuantization(
@@ -116,17 +112,20 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
                     "the base is stored in " + (four ? "4 bits" : "8 bits") + ", and load_in_" + (four ? "8" : "4")
                             + "bit asks for another; leave that out, or give the unquantized model");
         }
-        return four ? fourBit(stored, options) : options.withEightBit(eightBit(directory, stored, options));
+        return four ? fourBit(directory, stored, options) : options.withEightBit(eightBit(directory, stored, options));
     }
 
-    private static BaseOptions fourBit(JsonObject stored, BaseOptions options) {
+    private static BaseOptions fourBit(Path directory, JsonObject stored, BaseOptions options) {
         FourBitConfig fourBit = new FourBitConfig(
-                QuantType.ofKey(text(stored, "bnb_4bit_quant_type", "fp4")),
+                named(
+                        directory,
+                        "bnb_4bit_quant_type",
+                        () -> QuantType.ofKey(text(stored, "bnb_4bit_quant_type", "fp4"))),
                 options.fourBit().map(FourBitConfig::blocksize).orElse(64),
                 flag(stored, "bnb_4bit_use_double_quant"));
         Dtype compute = options.fourBit().isPresent()
                 ? options.compute()
-                : Dtype.ofTorchName(text(stored, "bnb_4bit_compute_dtype", "float32"));
+                : named(directory, "bnb_4bit_compute_dtype", () -> compute(stored));
         return new BaseOptions(
                 options.dtype(),
                 Optional.of(fourBit),
@@ -163,6 +162,23 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
 
     private static QloraException error(Path directory, String problem) {
         return new QloraException(directory.resolve("config.json") + ": quantization_config: " + problem);
+    }
+
+    private static <T> T named(Path directory, String key, Supplier<T> value) {
+        try {
+            return value.get();
+        } catch (QloraException e) {
+            throw new QloraException(
+                    directory.resolve("config.json") + ": quantization_config." + key + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static Dtype compute(JsonObject stored) {
+        Dtype dtype = Dtype.ofTorchName(text(stored, "bnb_4bit_compute_dtype", "float32"));
+        if (!dtype.isFloating() || dtype == Dtype.FLOAT64) {
+            throw new QloraException("expected float32, float16 or bfloat16, got " + dtype.torchName());
+        }
+        return dtype;
     }
 
     private static String text(JsonObject object, String key, String orElse) {

@@ -29,6 +29,9 @@ public final class Trained implements AutoCloseable {
 
     private static final Pattern BLOCK = Pattern.compile("model\\.layers\\.(\\d+)\\.(.+)");
 
+    /** Matrices of LoRA have values about 1, biases and embeddings a few. */
+    private static final double FAR_OUT = 1e6;
+
     private final NDManager manager = Torch.newManager();
     private final List<Map<String, NDArray>> layers = new ArrayList<>();
     private final List<Map<String, NDArray>> scalings = new ArrayList<>();
@@ -36,6 +39,7 @@ public final class Trained implements AutoCloseable {
     private NDArray head;
     private NDArray embeddings;
     private double dropout;
+    private String file = "the adapter";
 
     /** Nothing trained: the base alone. */
     public Trained(int layerCount) {
@@ -53,6 +57,7 @@ public final class Trained implements AutoCloseable {
     public static Trained of(ModelConfig config, Adapter adapter) {
         Trained trained = new Trained(config.numHiddenLayers());
         trained.dropout = adapter.config().loraDropout();
+        adapter.file().ifPresent(file -> trained.file = file.toString());
         adapter.parameters().forEach((name, tensor) -> {
             String local = name.substring("base_model.model.".length()).replace(".base_layer.", ".");
             Matcher block = BLOCK.matcher(local);
@@ -106,6 +111,23 @@ public final class Trained implements AutoCloseable {
     /** How many numbers are trained. */
     public long count() {
         return parameters.stream().mapToLong(p -> p.value().getShape().size()).sum();
+    }
+
+    /** The first tensor with a value that no training gives, in words; the adapter's file is named where it has one. */
+    Optional<String> farOut() {
+        for (Parameter parameter : parameters) {
+            float[] values = Torch.toFloats(parameter.value());
+            double largest = 0;
+            for (float value : values) {
+                // NaN counts as the largest
+                largest = Math.max(largest, Math.abs(value));
+            }
+            if (!(largest <= FAR_OUT)) {
+                return Optional.of(file + ": tensor " + parameter.name() + " has values up to " + (float) largest
+                        + "; take another checkpoint, or copy the adapter anew");
+            }
+        }
+        return Optional.empty();
     }
 
     Map<String, NDArray> layer(int layer) {

@@ -144,6 +144,9 @@ final class StateTransfer {
             for (Part part : parts(i)) {
                 try (NDManager scratch = Torch.newManager()) {
                     NDArray whole = source.read(scratch, tensor(i, part).name());
+                    if (!part.bytes && !Torch.isFinite(whole)) {
+                        throw wrong(source, tensor(i, part).name(), "finite numbers", "NaN or infinity");
+                    }
                     intoPages(i, part, whole);
                     if (part == Part.MASTER) {
                         Torch.assign(parameters.get(i).value(), whole);

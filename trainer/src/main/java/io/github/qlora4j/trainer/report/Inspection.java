@@ -4,6 +4,8 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Printable;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.SafetensorsFile;
@@ -177,7 +179,7 @@ public final class Inspection {
                             entry -> Long.parseLong(name(entry).substring("checkpoint-".length()))))
                     .toList();
         } catch (IOException e) {
-            throw new QloraException(run + ": cannot be read: " + e.getMessage(), e);
+            throw new QloraException(run + ": cannot be read: " + Reason.of(e), e);
         }
     }
 
@@ -202,7 +204,7 @@ public final class Inspection {
                 files.addProperty(name(entry), Files.size(entry));
             }
         } catch (IOException e) {
-            throw new QloraException(path + ": cannot be read: " + e.getMessage(), e);
+            throw new QloraException(path + ": cannot be read: " + Reason.of(e), e);
         }
         facts.add("files", files);
     }
@@ -256,6 +258,10 @@ public final class Inspection {
 
     /** Everything as lines for people. */
     public List<String> lines() {
+        return written().stream().map(Printable::of).toList();
+    }
+
+    private List<String> written() {
         List<String> lines = new ArrayList<>();
         lines.add(path + ": " + kind);
         facts.entrySet().forEach(fact -> lines.add("  " + fact.getKey() + ": " + plain(fact.getValue())));

@@ -9,6 +9,7 @@ import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import com.google.gson.JsonPrimitive;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -171,7 +172,7 @@ public final class MetricsFile implements AutoCloseable {
             // Decoded leniently: a torn line may end inside a character.
             return new String(Files.readAllBytes(file), StandardCharsets.UTF_8);
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be read: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be read: " + Reason.of(e), e);
         }
     }
 

@@ -2,17 +2,11 @@ package io.github.qlora4j.trainer.tokenizer;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonParseException;
-import com.google.gson.JsonParser;
 import com.google.gson.JsonPrimitive;
-import com.google.gson.Strictness;
-import com.google.gson.stream.JsonReader;
-import com.google.gson.stream.JsonToken;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
+import io.github.qlora4j.quant.internal.StrictJson;
 import java.io.IOException;
-import java.io.StringReader;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -34,7 +28,7 @@ final class JsonFile {
             }
             return Files.readAllBytes(file);
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be read: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be read: " + Reason.of(e), e);
         }
     }
 
@@ -45,22 +39,9 @@ final class JsonFile {
 
     static JsonObject parse(Path file, byte[] json) {
         try {
-            String text = StandardCharsets.UTF_8
-                    .newDecoder()
-                    .decode(ByteBuffer.wrap(json))
-                    .toString();
-            JsonReader reader = new JsonReader(new StringReader(text));
-            reader.setStrictness(Strictness.STRICT);
-            JsonElement root = JsonParser.parseReader(reader);
-            if (reader.peek() == JsonToken.END_DOCUMENT && root instanceof JsonObject object) {
-                return object;
-            }
-            throw new QloraException(file + ": expected one JSON object");
-        } catch (IOException | JsonParseException | IllegalStateException e) {
-            throw new QloraException(
-                    file + ": damaged, not readable as JSON (" + e.getMessage() + "). Copy it anew from where the model"
-                            + " came from.",
-                    e);
+            return StrictJson.parseObject(json, file.toString());
+        } catch (QloraException e) {
+            throw new QloraException(e.getMessage() + ". Copy it anew from where the model came from.", e);
         }
     }
 

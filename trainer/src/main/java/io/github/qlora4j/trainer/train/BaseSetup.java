@@ -4,6 +4,7 @@ import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.Int8Scheme;
 import io.github.qlora4j.quant.KernelChoice;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.ModelSection;
 import io.github.qlora4j.trainer.config.Precision;
@@ -100,7 +101,7 @@ public final class BaseSetup {
             }
             return HexFormat.of().formatHex(digest.digest());
         } catch (IOException e) {
-            throw new QloraException("model.path: " + directory + " cannot be read: " + e, e);
+            throw new QloraException("model.path: " + directory + " cannot be read: " + Reason.of(e), e);
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e);
         }

@@ -3,6 +3,7 @@ package io.github.qlora4j.trainer.train;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.data.BatchPlan;
 import io.github.qlora4j.trainer.data.Dataset;
@@ -19,7 +20,11 @@ import io.github.qlora4j.trainer.model.Decoder;
  */
 public record Evaluation(double loss, long learnedTokens) {
 
-    /** Scores all rows, {@code batchSize} at a time. */
+    /**
+     * Scores all rows, {@code batchSize} at a time.
+     *
+     * @throws QloraException if the loss is not finite; the message says what in the base is not
+     */
     public static Evaluation of(Decoder decoder, Dataset data, int batchSize) {
         double[] sum = new double[1];
         long[] learned = new long[1];
@@ -32,6 +37,9 @@ public record Evaluation(double loss, long learnedTokens) {
                 learned[0] += packed.learned();
             }
         });
+        if (!Double.isFinite(sum[0])) {
+            throw new QloraException("the loss over the evaluation rows is not finite: " + decoder.whyNotFinite());
+        }
         return new Evaluation(sum[0] / learned[0], learned[0]);
     }
 

@@ -11,10 +11,10 @@ public final class NonFiniteLossException extends QloraException {
 
     private static final long serialVersionUID = 1L;
 
-    NonFiniteLossException(long step, List<Batch> batches, String where, Throwable cause) {
+    NonFiniteLossException(long step, List<Batch> batches, String where, String base, Throwable cause) {
         super(
                 "step " + step + ": not finite: " + where + "\n  rows (their first tokens): " + rows(batches)
-                        + "\n  Nothing was updated; the last checkpoint is good."
+                        + "\n  " + base + "\n  Nothing was updated; the last checkpoint is good."
                         + " Lower training.learning_rate or look at these rows.",
                 cause);
     }

@@ -84,7 +84,11 @@ final class Run implements AutoCloseable {
         List<String> modelFiles = BaseSetup.stamp(asked.model().path());
         BaseOptions options = BaseSetup.options(asked);
         LoraConfig lora = startingAdapter(loaded, model);
-        AdapterSetup.plan(lora, model);
+        if (asked.lora().adapter() == null) {
+            AdapterSetup.plan(lora, model);
+        } else {
+            AdapterConfigFile.named(asked.lora().adapter(), () -> AdapterSetup.plan(lora, model));
+        }
         config = Resolved.of(asked, model, options, Torch.threads());
 
         listener.preparing("reading " + String.join(", ", asked.data().train()));

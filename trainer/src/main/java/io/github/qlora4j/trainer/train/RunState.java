@@ -2,12 +2,17 @@ package io.github.qlora4j.trainer.train;
 
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
-import com.google.gson.JsonParseException;
+import com.google.gson.JsonNull;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
+import io.github.qlora4j.quant.internal.StrictJson;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.TreeMap;
 
 /**
  * Where a run stands after a step: {@code trainer_state.json} of a checkpoint.
@@ -74,30 +79,90 @@ record RunState(
         return GSON.toJson(this) + "\n";
     }
 
+    /**
+     * Reads the file, whose every key is needed.
+     *
+     * @throws QloraException if it is missing, damaged, or of another format
+     */
     static RunState read(Path checkpoint) {
         Path file = checkpoint.resolve(FILE);
         try {
             if (Files.size(file) > LARGEST) {
                 throw new QloraException(file + ": is too large to be a state");
             }
-            RunState state = GSON.fromJson(Files.readString(file), RunState.class);
-            if (state == null
-                    || state.config == null
-                    || state.files == null
-                    || state.data == null
-                    || state.base == null
-                    || state.globalStep < 0) {
-                throw new QloraException(file + ": is not the state of a run");
-            }
-            if (state.format != FORMAT) {
-                throw new QloraException(
-                        file + ": has format " + state.format + "; this version reads format " + FORMAT);
-            }
-            return state;
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be read: " + e, e);
-        } catch (JsonParseException e) {
-            throw new QloraException(file + ": is damaged: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be read: " + Reason.of(e), e);
+        }
+        Keys keys = new Keys(file, StrictJson.readObject(file));
+        int format = (int) keys.whole("format", Integer.MAX_VALUE);
+        if (format != FORMAT) {
+            throw new QloraException(file + ": has format " + format + "; this version reads format " + FORMAT);
+        }
+        long step = keys.whole("globalStep", Integer.MAX_VALUE);
+        return new RunState(
+                format,
+                step,
+                keys.whole("totalSteps", Integer.MAX_VALUE),
+                (int) keys.whole("threads", Integer.MAX_VALUE),
+                keys.text("data"),
+                keys.text("base"),
+                keys.isNull("bestEvalLoss") ? null : keys.number("bestEvalLoss"),
+                keys.whole("bestStep", step),
+                (int) keys.whole("evaluationsWithoutGain", step),
+                keys.isNull("answeredBefore") ? null : (int) keys.whole("answeredBefore", Integer.MAX_VALUE),
+                keys.text("config"),
+                keys.texts("versions"),
+                keys.texts("files"));
+    }
+
+    /** The keys of the file, asked for by type. */
+    private record Keys(Path file, JsonObject json) {
+
+        private QloraException wrong(String key, String expected) {
+            String found = String.valueOf(json.get(key));
+            return new QloraException(file + ": is damaged: " + key + ": expected " + expected + ", found "
+                    + (!json.has(key) ? "nothing" : found.length() > 60 ? found.substring(0, 60) + "…" : found));
+        }
+
+        boolean isNull(String key) {
+            return json.get(key) instanceof JsonNull;
+        }
+
+        String text(String key) {
+            if (json.get(key) instanceof JsonPrimitive value && value.isString()) {
+                return value.getAsString();
+            }
+            throw wrong(key, "a text");
+        }
+
+        long whole(String key, long most) {
+            if (json.get(key) instanceof JsonPrimitive value
+                    && value.isNumber()
+                    && value.getAsString().matches("[0-9]{1,18}")
+                    && value.getAsLong() <= most) {
+                return value.getAsLong();
+            }
+            throw wrong(key, "a whole number from 0 to " + most);
+        }
+
+        double number(String key) {
+            if (json.get(key) instanceof JsonPrimitive value
+                    && value.isNumber()
+                    && Double.isFinite(value.getAsDouble())) {
+                return value.getAsDouble();
+            }
+            throw wrong(key, "a number or null");
+        }
+
+        Map<String, String> texts(String key) {
+            if (!(json.get(key) instanceof JsonObject object)) {
+                throw wrong(key, "an object of texts");
+            }
+            Map<String, String> texts = new TreeMap<>();
+            for (String name : object.keySet()) {
+                texts.put(name, new Keys(file, object).text(name));
+            }
+            return texts;
         }
     }
 }

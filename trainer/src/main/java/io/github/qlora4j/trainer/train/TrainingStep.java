@@ -85,7 +85,8 @@ public final class TrainingStep implements AutoCloseable {
             List<Parameter> named = optimizer.parameters();
             gradNorm = clipping.apply(named, gradients);
         } catch (NonFiniteGradientException e) {
-            throw new NonFiniteLossException(number, batches, "the gradient of " + e.parameter(), e);
+            throw new NonFiniteLossException(
+                    number, batches, "the gradient of " + e.parameter(), decoder.whyNotFinite(), e);
         }
         optimizer.step(gradients, learningRate);
         long tokens = batches.stream().mapToLong(Batch::tokens).sum();
@@ -114,7 +115,7 @@ public final class TrainingStep implements AutoCloseable {
             NDList head = decoder.loss(pass, x, packed, factor, true);
             double loss = head.get(0).getDouble();
             if (!Double.isFinite(loss)) {
-                throw new NonFiniteLossException(number, List.of(batch), where(kept, x), null);
+                throw new NonFiniteLossException(number, List.of(batch), where(kept, x), decoder.whyNotFinite(), null);
             }
             x.close();
             NDArray gradient = head.get(1);

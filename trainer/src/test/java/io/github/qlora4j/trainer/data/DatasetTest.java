@@ -9,6 +9,7 @@ import io.github.qlora4j.trainer.config.OnBadRow;
 import io.github.qlora4j.trainer.tokenizer.GoldenTexts;
 import io.github.qlora4j.trainer.tokenizer.Tokenizer;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
@@ -18,9 +19,12 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import java.util.zip.CRC32C;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class DatasetTest {
 
@@ -169,6 +173,34 @@ class DatasetTest {
             Files.write(kept, bad);
             assertSame(load(DataFormat.ALPACA, file, 64, cache), good);
             assertThat(Files.readAllBytes(kept)).as("seed %d", seed).isEqualTo(bytes);
+        }
+    }
+
+    /** A checksum that fits says only that the file is as it was written. */
+    @ParameterizedTest
+    @ValueSource(ints = {-1, 0, 2, 1 << 28, Integer.MAX_VALUE, Integer.MIN_VALUE})
+    void aCacheOfNumbersThatCannotBeIsMadeAnew(int number) throws IOException {
+        Path cache = temp.resolve("cache");
+        Path file = write(row("a question", "an answer"), row("more", "words"));
+        Dataset good = load(DataFormat.ALPACA, file, 64, cache);
+        Path kept = only(cache);
+        byte[] bytes = Files.readAllBytes(kept);
+        // behind the magic, the fingerprint and the counts of rows that are reported alone
+        for (int at = 8 + 2 + 64 + 4 * Long.BYTES; at + Integer.BYTES <= bytes.length - Long.BYTES; at += 2) {
+            ByteBuffer changed = ByteBuffer.wrap(bytes.clone());
+            changed.putInt(at, number);
+            CRC32C crc = new CRC32C();
+            crc.update(changed.array(), 0, bytes.length - Long.BYTES);
+            changed.putLong(bytes.length - Long.BYTES, crc.getValue());
+            Files.write(kept, changed.array());
+            Dataset read = load(DataFormat.ALPACA, file, 64, cache);
+            assertThat(read.size()).as("byte %d", at).isEqualTo(good.size());
+            assertThat(read.report().tokens())
+                    .as("byte %d", at)
+                    .isEqualTo(good.report().tokens());
+            for (int r = 0; r < read.size(); r++) {
+                assertThat(read.get(r).inputIds()).as("byte %d, row %d", at, r).doesNotContain(-1, Integer.MIN_VALUE);
+            }
         }
     }
 

@@ -172,4 +172,15 @@ class SamplerTest {
                 .isInstanceOf(QloraException.class)
                 .hasMessageContaining("NaN");
     }
+
+    @Test
+    void infiniteScoresAreAnError() {
+        for (float odd : new float[] {Float.NaN, Float.POSITIVE_INFINITY}) {
+            for (Sampling sampling : List.of(Sampling.GREEDY, new Sampling(1, 0, 1, 1, 3))) {
+                assertThatThrownBy(() -> new Sampler(sampling, new int[0]).next(new float[] {1, odd, 2}))
+                        .isInstanceOf(QloraException.class)
+                        .hasMessageContaining("scores for the next token");
+            }
+        }
+    }
 }

@@ -127,16 +127,16 @@ class ModelConfigTest {
                 "\"model_type\": \"t5\" | model_type: expected one of llama, mistral, qwen2, got \"t5\"",
                 "\"model_type\": 1 | model_type: expected a string, got 1",
                 "\"vocab_size\": null | vocab_size is missing",
-                "\"vocab_size\": 0 | vocab_size: expected a whole number of at least 1, got 0",
-                "\"vocab_size\": 1.5 | vocab_size: expected a whole number of at least 1, got 1.5",
-                "\"vocab_size\": 4294967296 | vocab_size: expected a whole number of at least 1, got 4294967296",
-                "\"vocab_size\": \"96\" | vocab_size: expected a whole number of at least 1, got \"96\"",
-                "\"vocab_size\": \"many\" | vocab_size: expected a whole number of at least 1, got \"many\"",
-                "\"vocab_size\": [1] | vocab_size: expected a whole number of at least 1, got [1]",
+                "\"vocab_size\": 0 | vocab_size: expected a whole number from 1 to 4194304, got 0",
+                "\"vocab_size\": 1.5 | vocab_size: expected a whole number from 1 to 4194304, got 1.5",
+                "\"vocab_size\": 4294967296 | vocab_size: expected a whole number from 1 to 4194304, got 4294967296",
+                "\"vocab_size\": \"96\" | vocab_size: expected a whole number from 1 to 4194304, got \"96\"",
+                "\"vocab_size\": \"many\" | vocab_size: expected a whole number from 1 to 4194304, got \"many\"",
+                "\"vocab_size\": [1] | vocab_size: expected a whole number from 1 to 4194304, got [1]",
                 "\"num_key_value_heads\": 4 | num_key_value_heads: expected a divisor of num_attention_heads, 6, got 4",
                 "\"num_attention_heads\": 5 | num_attention_heads: expected a divisor of hidden_size, 48, got 5",
                 "\"head_dim\": 7 | head_dim: expected an even number, got 7",
-                "\"head_dim\": 1 | head_dim: expected a whole number of at least 2, got 1",
+                "\"head_dim\": 1 | head_dim: expected an even number, got 1",
                 "\"hidden_act\": \"gelu\" | hidden_act: expected silu, the only one supported, got \"gelu\"",
                 "\"rms_norm_eps\": 0 | rms_norm_eps: expected a number above 0, got 0",
                 "\"rms_norm_eps\": \"x\" | rms_norm_eps: expected a finite number, got \"x\"",
@@ -153,7 +153,7 @@ class ModelConfigTest {
                 "\"layer_types\": [1, 2, 3] | layer_types: expected a list of strings, got [1,2,3]",
                 "\"layer_types\": [[], [], []] | layer_types: expected a list of strings, got [[],[],[]]",
                 "\"layer_types\": {} | layer_types: expected a list of strings, got {}",
-                "\"layer_types\": [\"a\", \"a\", \"a\"] | layer_types: expected full_attention or sliding_attention",
+                "\"layer_types\": [\"a\", \"a\", \"a\"] | layer_types: expected full_attention in every layer of a llama, got [\"a\",\"a\",\"a\"]",
             })
     void whatCannotBeIsRefusedByFileAndKey(String entries, String message) throws IOException {
         Path file = file(entries);
@@ -186,13 +186,15 @@ class ModelConfigTest {
                 .isInstanceOf(QloraException.class)
                 .hasMessageStartingWith(file + ": not found; a model directory holds config.json");
         Files.writeString(file, "[1]");
-        assertThatThrownBy(() -> ModelConfig.read(dir)).hasMessage(file + ": expected a JSON object, got [1]");
+        assertThatThrownBy(() -> ModelConfig.read(dir))
+                .hasMessage(file + ": a JSON object was expected, found an array");
         Files.writeString(file, "{\"a\": ");
         assertThatThrownBy(() -> ModelConfig.read(dir))
-                .hasMessageStartingWith(file + ": is not JSON: ")
+                .hasMessageStartingWith(file + ": not valid JSON: ")
                 .hasMessageNotContaining("nested");
         Files.write(file, new byte[] {'{', '"', (byte) 0xff, '"', '}'});
-        assertThatThrownBy(() -> ModelConfig.read(dir)).hasMessageStartingWith(file + ": cannot be read: ");
+        assertThatThrownBy(() -> ModelConfig.read(dir))
+                .hasMessageStartingWith(file + ": not valid JSON: it is not UTF-8 text");
         try (RandomAccessFile hole = new RandomAccessFile(file.toFile(), "rw")) {
             hole.setLength((16L << 20) + 1);
         }
@@ -206,17 +208,17 @@ class ModelConfigTest {
             quoteCharacter = '^',
             value = {
                 "\"model_type\": \"llama\", \"sliding_window\": 9 | 0 0 0",
-                "\"model_type\": \"mistral\" | 0 0 0",
+                "\"model_type\": \"mistral\" | 4096 4096 4096",
                 "\"model_type\": \"mistral\", \"sliding_window\": null | 0 0 0",
                 "\"model_type\": \"mistral\", \"sliding_window\": 9 | 9 9 9",
                 "\"model_type\": \"qwen2\", \"sliding_window\": 9 | 0 0 0",
                 "\"model_type\": \"qwen2\", \"sliding_window\": 9, \"use_sliding_window\": true | 0 0 0",
                 "\"model_type\": \"qwen2\", \"use_sliding_window\": true, \"max_window_layers\": 0 | 4096 4096 4096",
                 "\"model_type\": \"qwen2\", \"sliding_window\": 9, \"use_sliding_window\": true, \"max_window_layers\": 2 | 0 0 9",
-                "\"model_type\": \"mistral\", \"sliding_window\": 9, \"layer_types\": [\"full_attention\", \"sliding_attention\", \"full_attention\", \"?\"] | 0 9 0",
+                "\"model_type\": \"qwen2\", \"sliding_window\": 9, \"use_sliding_window\": true, \"layer_types\": [\"full_attention\", \"sliding_attention\", \"full_attention\"] | 0 9 0",
             })
     void windowsAreThoseOfEachFamily(String entries, String windows) throws IOException {
-        assertThat(read(entries).slidingWindows())
+        assertThat(read(entries + ", \"num_key_value_heads\": 6").slidingWindows())
                 .isEqualTo(Stream.of(windows.split(" ")).map(Integer::valueOf).toList());
     }
 
@@ -228,12 +230,15 @@ class ModelConfigTest {
         assertThat(biased("\"mlp_bias\": true")).containsExactly("gate", "up", "down");
         assertThat(biased(all + "\"mistral\"")).isEmpty();
         assertThat(biased("\"model_type\": \"qwen2\"")).containsExactly("q", "k", "v");
-        assertThat(read("\"model_type\": \"qwen2\"").maxPositionEmbeddings()).isEqualTo(32768);
-        assertThat(read("\"model_type\": \"mistral\"").maxPositionEmbeddings()).isEqualTo(131072);
+        assertThat(read("\"model_type\": \"qwen2\", \"num_key_value_heads\": 6").maxPositionEmbeddings())
+                .isEqualTo(32768);
+        assertThat(read("\"model_type\": \"mistral\", \"num_key_value_heads\": 6")
+                        .maxPositionEmbeddings())
+                .isEqualTo(131072);
     }
 
     private List<String> biased(String entries) throws IOException {
-        ModelConfig c = read(entries);
+        ModelConfig c = read(entries + ", \"num_key_value_heads\": 6");
         return c.family().linears(c).stream()
                 .filter(Family.Linear::bias)
                 .map(l -> l.name().replaceAll(".*\\.|_proj", ""))

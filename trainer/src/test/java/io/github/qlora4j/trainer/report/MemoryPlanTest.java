@@ -204,8 +204,8 @@ class MemoryPlanTest {
     @CsvSource({
         "hidden_size, 1048576",
         "intermediate_size, 1048576",
-        "num_attention_heads, 8192", // times head_dim 128
-        "vocab_size, 16777216",
+        "num_attention_heads, 4096",
+        "vocab_size, 4194304",
         "num_hidden_layers, 10000",
     })
     void theLargestSizes_areTaken_andOneMoreIsRefused(String key, int most) throws IOException {
@@ -218,7 +218,20 @@ class MemoryPlanTest {
         assertThatThrownBy(() -> shape(config))
                 .isInstanceOf(QloraException.class)
                 .hasMessageContaining("config.json: " + key)
-                .hasMessageContaining("at most ");
+                .hasMessageContaining("to " + most + ", got ");
+    }
+
+    @Test
+    void headsTimesTheirWidth_areBounded() throws IOException {
+        JsonObject config = config("llama-2-7b q,v");
+        config.addProperty("num_key_value_heads", 1);
+        config.addProperty("num_attention_heads", 4096);
+        config.addProperty("head_dim", 256);
+        assertThat(shape(config).layers()).isPositive();
+        config.addProperty("head_dim", 258);
+        assertThatThrownBy(() -> shape(config))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("config.json: num_attention_heads x head_dim is 1056768; at most 1048576");
     }
 
     @Test

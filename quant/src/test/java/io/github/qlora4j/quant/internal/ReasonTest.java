@@ -1,0 +1,88 @@
+package io.github.qlora4j.quant.internal;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowableOfType;
+
+import com.google.gson.JsonParseException;
+import com.google.gson.JsonParser;
+import io.github.qlora4j.quant.QloraException;
+import java.io.IOException;
+import java.io.StringReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What a user reads of an error that Java or Gson raised: words, on one line. */
+class ReasonTest {
+
+    @Test
+    void filesAreToldInWords() {
+        assertThat(Reason.of(new NoSuchFileException("a"))).isEqualTo("no such file or directory");
+        assertThat(Reason.of(new AccessDeniedException("a"))).isEqualTo("permission denied");
+        assertThat(Reason.of(new FileSystemException("a", "b", "Too many levels of symbolic links")))
+                .isEqualTo("Too many levels of symbolic links");
+        assertThat(Reason.of(new IOException("No space left on device\nsecond line")))
+                .isEqualTo("No space left on device");
+        assertThat(Reason.of(new IOException())).isNotBlank();
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "{\"a\": [}",
+                "{\"a\" 1}",
+                "{'a': 1}",
+                "{\"a\": 1} x",
+                "{\"a\": 01}",
+                "[1",
+                "{\"a\": nan}",
+                "// x",
+                ""
+            })
+    void jsonIsToldWithoutTheParsersNames(String text) {
+        Exception strict = catchThrowableOfType(
+                Exception.class, () -> StrictJson.parseObject(text.getBytes(StandardCharsets.UTF_8), "f.json"));
+        assertThat(strict).isInstanceOf(QloraException.class);
+        assertThat(strict.getMessage())
+                .startsWith("f.json: ")
+                .doesNotContain("JsonReader", "Strictness", "Exception", "BEGIN_", "END_", "http", "\n");
+        try {
+            JsonParser.parseReader(StrictJson.reader(new StringReader(text)));
+        } catch (JsonParseException e) {
+            assertThat(Reason.ofJson(e)).doesNotContain("JsonReader", "Exception", "BEGIN_", "com.", "http", "\n");
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {300, 20_000, 1_000_000})
+    void jsonThatIsNestedDeeplyIsAnError(int depth) {
+        byte[] text = ("{\"a\": " + "[".repeat(depth) + "]".repeat(depth) + "}").getBytes(StandardCharsets.UTF_8);
+        assertThatThrownBy(() -> StrictJson.parseObject(text, "f.json"))
+                .isInstanceOf(QloraException.class)
+                .hasMessageStartingWith("f.json: not valid JSON: ");
+    }
+
+    @Test
+    void whatIsQuotedFromAFileCannotSteerATerminal() {
+        QloraException error =
+                new QloraException("a\u001b[2Jb\rc\u202Ed\u0085e\u2028f\0 \tg\nh \u4e2d\uD83D\uDE00 \uD800");
+        assertThat(error)
+                .hasMessage("a\\u001b[2Jb\\u000dc\\u202ed\\u0085e\\u2028f\\u0000 \tg\nh \u4e2d\uD83D\uDE00 \\ud800");
+        assertThat(new QloraException(null, error).getMessage()).isNull();
+    }
+
+    @Test
+    void whatIsQuotedFromAFileCannotFillATerminal() {
+        assertThat(new QloraException("f.json: key: got " + "x".repeat(70_000) + ", expected 1"))
+                .hasMessage("f.json: key: got " + "x".repeat(200) + "… expected 1");
+        assertThat(new QloraException("f.json: " + "x ".repeat(70_000)).getMessage())
+                .hasSizeLessThan(8100);
+        String path = "models/" + "d/".repeat(200) + "config.json";
+        assertThat(new QloraException(path + ": not found")).hasMessage(path + ": not found");
+    }
+}
