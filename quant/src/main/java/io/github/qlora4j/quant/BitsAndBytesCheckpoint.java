@@ -37,9 +37,9 @@ public record BitsAndBytesCheckpoint(Supplier<Kernel> kernel, double threshold) 
     @Override
     public LinearWeight read(ModelDirectory model, String module) {
         String weight = module + ".weight";
-        return FourBitCheckpoint.has(model, weight)
-                ? FourBitCheckpoint.read(model, weight, kernel.get())
-                : Int8Checkpoint.read(model, weight, threshold);
+        return Int8Checkpoint.has(model, weight)
+                ? Int8Checkpoint.read(model, weight, threshold)
+                : FourBitCheckpoint.read(model, weight, kernel.get());
     }
 
     @Override

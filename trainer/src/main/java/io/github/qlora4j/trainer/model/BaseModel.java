@@ -160,7 +160,7 @@ public final class BaseModel implements AutoCloseable {
         for (int i = 0; i < layers.size(); i++) {
             String prefix = "model.layers." + i + ".";
             layers.get(i).linears().forEach((name, weight) -> {
-                // what is in 4 bits was refused where it was not finite
+                // what is quantized was refused where it was not finite
                 if (weight instanceof DenseWeight) {
                     tensors.put(prefix + name + ".weight", weight.dense(stream, new Scratch()));
                 }

@@ -130,6 +130,22 @@ class Int8VerbsTest {
                 "eval", "--model", merged.toString(), "--data", rows.toString(), "--format", "tokenized", "--json");
         assertThat(after.code()).as(after.err()).isZero();
         assertThat(loss(after)).isCloseTo(loss(eval), within(0.05));
+        assertThat(mergedOntoStored(run, GOLDEN + "/models/llama").resolve("model.safetensors"))
+                .as("onto the same weights, stored in int8")
+                .hasSameBinaryContentAs(merged.resolve("model.safetensors"));
+    }
+
+    private Path mergedOntoStored(Path run, String model) {
+        String stored = temp.resolve("stored").toString();
+        Path merged = temp.resolve("onto-stored");
+        ok("quantize --method bnb-8bit --llm-int8-threshold 5 --model " + model + " --output " + stored);
+        ok("merge --dtype float32 --adapter " + run + " --model " + stored + " --output " + merged);
+        return merged;
+    }
+
+    private static void ok(String args) {
+        Ran ran = Ran.qlora(args.split(" "));
+        assertThat(ran.code()).as(ran.err()).isZero();
     }
 
     private static double loss(Ran eval) {
@@ -143,8 +159,11 @@ class Int8VerbsTest {
         wrongUse("needs --load-in-8bit", "score", "--llm-int8-threshold", "5");
         wrongUse("a number of 0 or more is expected", "score", "--load-in-8bit", "--llm-int8-threshold", "-1");
         wrongUse("needs --method bnb-8bit", "quantize", "--llm-int8-threshold", "5");
+        wrongUse("needs --method bnb-8bit", "quantize", "--method", "awq", "--llm-int8-threshold", "5");
+        wrongUse("need --method bnb-4bit", "quantize", "--method", "gptq", "--blocksize", "64");
+        wrongUse("for --method gptq or awq", "quantize", "--method", "bnb-8bit", "--bits", "8");
         wrongUse("need --method bnb-4bit", "quantize", "--method", "bnb-8bit", "--blocksize", "64");
-        wrongUse("--method is int8; bnb-4bit or bnb-8bit is expected", "quantize", "--method", "int8");
+        wrongUse("--method is int8; bnb-4bit, bnb-8bit, gptq or awq is expected", "quantize", "--method", "int8");
     }
 
     private void wrongUse(String message, String verb, String... flags) {

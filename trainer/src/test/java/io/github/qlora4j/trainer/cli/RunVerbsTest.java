@@ -172,6 +172,9 @@ class RunVerbsTest {
                 Ran.qlora("merge", "--adapter", run.toString(), "--output", merged.toString(), "--dtype", "float32");
         assertThat(merging.code()).as(merging.err()).isZero();
         assertThat(merging.err()).contains("nf4");
+        assertThat(mergedOntoStored(run).resolve("model.safetensors"))
+                .as("onto the same weights, stored in 4 bits")
+                .hasSameBinaryContentAs(merged.resolve("model.safetensors"));
         Ran whole = Ran.qlora(
                 "eval",
                 "--model",
@@ -192,6 +195,19 @@ class RunVerbsTest {
                                 .get("loss")
                                 .getAsDouble(),
                         org.assertj.core.api.Assertions.within(2e-2));
+    }
+
+    private Path mergedOntoStored(Path run) {
+        String stored = temp.resolve("stored").toString();
+        Path merged = temp.resolve("onto-stored");
+        Ran quantized = Ran.qlora("quantize", "--model", LLAMA, "--output", stored);
+        assertThat(quantized.code()).as(quantized.err()).isZero();
+        String adapter = run.toString();
+        Ran ran = Ran.qlora(
+                "merge", "--adapter", adapter, "--model", stored, "--output", merged.toString(), "--dtype", "float32");
+        assertThat(ran.code()).as(ran.err()).isZero();
+        assertThat(ran.err()).contains("dequantized bitsandbytes weights of " + stored);
+        return merged;
     }
 
     @Test
