@@ -74,13 +74,16 @@ def make_model(name, family, keys, seed, dtype="bfloat16", shard="5GB", under=MO
 
 
 def load(directory, mode="fp32"):
-    """The model in one of the modes of README.md; every mode but bf16 and nf4-bf16… computes in float32."""
+    """The model in one of the modes of README.md; every mode but bf16 and …-bf16… computes in float32."""
     dtype = torch.bfloat16 if "bf16" in mode else torch.float32
     quant = {}
     if mode[:3] in ("nf4", "fp4"):
         quant = dict(quantization_config=BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type=mode[:3], bnb_4bit_compute_dtype=dtype,
             bnb_4bit_use_double_quant="single" not in mode))
+    elif mode[:4] == "int8":
+        threshold = float(mode.split("-")[1]) if mode.count("-") > 1 else 6.0
+        quant = dict(quantization_config=BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=threshold))
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, device_map="cpu", **quant)
     if "upcast" in mode:
         from peft import prepare_model_for_kbit_training

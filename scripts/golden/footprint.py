@@ -77,6 +77,9 @@ def loaded(keys):
                 load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=double)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, quantization_config=quantization)
             rows.append(dict(config=keys, double_quant=double, footprint=model.get_memory_footprint()))
+        model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.bfloat16, quantization_config=BitsAndBytesConfig(load_in_8bit=True))
+        rows.append(dict(config=keys, int8=True, footprint=model.get_memory_footprint()))
     return rows
 
 

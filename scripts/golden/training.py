@@ -31,6 +31,8 @@ CASES = {
     "llama-gqa-nf4-bf16": ("llama-gqa", "nf4-bf16", {}),
     "llama-gqa-nf4-bf16-upcast": ("llama-gqa", "nf4-bf16-upcast", {}),
     "llama-gqa-bf16": ("llama-gqa", "bf16", {}),
+    "llama-gqa-int8-fp32": ("llama-gqa", "int8-fp32", {}),
+    "llama-gqa-int8-bf16": ("llama-gqa", "int8-bf16", {}),
     "llama-qv": ("llama-head-dim", "fp32", dict(target_modules=["q_proj", "v_proj"])),
     "llama-rslora": ("llama-tied", "fp32", dict(
         use_rslora=True, rank_pattern={"q_proj": 2, "layers.1.mlp.down_proj": 6}, alpha_pattern={"v_proj": 16})),

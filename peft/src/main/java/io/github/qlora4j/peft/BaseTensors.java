@@ -2,27 +2,29 @@ package io.github.qlora4j.peft;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import io.github.qlora4j.quant.FourBitCheckpoint;
-import io.github.qlora4j.quant.FourBitWeight;
-import io.github.qlora4j.quant.Kernel;
+import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.Scratch;
+import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.safetensors.TensorSpec;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Optional;
 
 /**
- * A base model's tensors, one at a time: a plain model directory, or one whose matrices are unpacked from 4 bits.
+ * A base model's tensors, one at a time: a plain model directory, or one whose matrices are stored quantized.
  *
  * <p>Merging reads each tensor once, so that the whole model never stands in memory.
  */
 public interface BaseTensors {
 
-    /** All tensors with the shapes that they have when read; a 4-bit checkpoint's packed parts are not among them. */
+    /** All tensors with the shapes that they have when read; the parts of a quantized checkpoint's weights are not among them. */
     List<TensorSpec> specs();
 
     /** Reads a tensor; the caller owns it by the manager. */
@@ -53,35 +55,38 @@ public interface BaseTensors {
     }
 
     /**
-     * The tensors of a directory whose linear layers are stored in four bits, worked out as training sees them.
+     * The tensors of a directory whose linear layers are stored quantized, worked out as training sees them.
      *
+     * @param scheme what reads the layers
      * @param compute the dtype that training works them out in
-     * @param kernel who does, from {@code Kernels.choose}
      */
-    static BaseTensors dequantized(ModelDirectory directory, Dtype compute, Kernel kernel) {
+    static BaseTensors dequantized(ModelDirectory directory, StoredScheme scheme, Dtype compute) {
         return new BaseTensors() {
             @Override
             public List<TensorSpec> specs() {
-                List<TensorSpec> specs = new ArrayList<>();
+                Map<String, TensorSpec> specs = new LinkedHashMap<>();
                 for (String name : directory.names()) {
-                    if (FourBitCheckpoint.has(directory, name)) {
-                        try (FourBitWeight weight = FourBitCheckpoint.read(directory, name, kernel)) {
-                            specs.add(new TensorSpec(name, compute, weight.rows(), weight.cols()));
-                        }
-                    } else if (!FourBitCheckpoint.isState(name)) {
+                    Optional<String> module = scheme.moduleOf(directory, name);
+                    String weight = module.map(m -> m + ".weight").orElse(name);
+                    if (module.isEmpty()) {
                         TensorInfo info = directory.info(name);
-                        specs.add(new TensorSpec(name, info.dtype(), info.shape()));
+                        specs.put(name, new TensorSpec(name, info.dtype(), info.shape()));
+                    } else if (!specs.containsKey(weight)) {
+                        try (LinearWeight read = scheme.read(directory, module.get())) {
+                            specs.put(weight, new TensorSpec(weight, compute, read.rows(), read.cols()));
+                        }
                     }
                 }
-                return specs;
+                return List.copyOf(specs.values());
             }
 
             @Override
             public NDArray read(NDManager manager, String name) {
-                if (!FourBitCheckpoint.has(directory, name)) {
+                String module = name.substring(0, Math.max(0, name.lastIndexOf('.')));
+                if (!scheme.has(directory, module) || !name.equals(module + ".weight")) {
                     return directory.read(manager, name);
                 }
-                try (FourBitWeight weight = FourBitCheckpoint.read(directory, name, kernel);
+                try (LinearWeight weight = scheme.read(directory, module);
                         Scratch scratch = new Scratch()) {
                     return Torch.copy(manager, weight.dense(compute, scratch));
                 }

@@ -2,6 +2,7 @@ package io.github.qlora4j.quant;
 
 import ai.djl.ndarray.NDArray;
 import io.github.qlora4j.quant.torch.Dtype;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -38,6 +39,22 @@ public interface LinearWeight extends AutoCloseable {
      */
     default Optional<FewRowsProduct> fewRows(Dtype compute) {
         return Optional.empty();
+    }
+
+    /**
+     * What a layer's product without a backward pass takes, by the names of tensors in the layer: the dense
+     * {@code weight} alone, unless the scheme has a product of its own.
+     *
+     * @param scratch as in {@link #dense}
+     * @return owned by this weight or by {@code scratch}; the caller does not close them
+     */
+    default Map<String, NDArray> operands(Dtype compute, Scratch scratch) {
+        return Map.of("weight", dense(compute, scratch));
+    }
+
+    /** Whether {@link #operands} are for a product of the scheme's own, and no dense weight is worked out for it. */
+    default boolean hasOwnProduct() {
+        return false;
     }
 
     @Override

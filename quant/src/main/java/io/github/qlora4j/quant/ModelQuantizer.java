@@ -2,7 +2,6 @@ package io.github.qlora4j.quant;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.StrictJson;
@@ -17,32 +16,31 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.function.Predicate;
-import java.util.stream.Stream;
 
 /**
- * Turns a model directory into one whose linear layers are stored in four bits, as transformers loads it.
+ * Turns a model directory into one whose linear layers are stored quantized, as transformers loads it.
  *
  * <p>One tensor is in memory at a time. The length of a weight's state is known only once it is quantized, and a file
  * begins with all lengths; so the quantized tensors go to a spool on the disk first. The directory is built beside its
  * place and moved there whole.
  *
- * @param config how linear layers are quantized
- * @param compute the dtype of their products, for {@code config.json}
- * @param kernel who quantizes
+ * @param scheme how linear layers are quantized
  * @param maxShardBytes the most tensor bytes of one file
  */
-public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel, long maxShardBytes) {
+public record ModelQuantizer(MatrixQuantizer scheme, long maxShardBytes) {
 
     private static final long WINDOW = 1L << 30;
-    private static final List<String> COPIED = List.of(".json", ".jinja", ".model", ".txt", ".tiktoken");
+
+    /** Four bits; the parameters are {@link FourBitScheme}'s. */
+    public ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel, long maxShardBytes) {
+        this(new FourBitScheme(config, compute, kernel), maxShardBytes);
+    }
 
     private record Spooled(TensorSpec spec, long position) {}
 
@@ -55,10 +53,11 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
      * @throws QloraException if the model cannot be read, is quantized already, or the output cannot be written
      */
     public void quantize(Path model, Path output, Predicate<String> linear) {
-        Path directory = null;
         try (ModelDirectory source = ModelDirectory.open(model)) {
             JsonObject settings = StrictJson.readObject(model.resolve("config.json"));
-            if (settings.has("quantization_config") || FourBitCheckpoint.isQuantized(source)) {
+            if (settings.has("quantization_config")
+                    || FourBitCheckpoint.isQuantized(source)
+                    || Int8Checkpoint.isQuantized(source)) {
                 throw new QloraException(model + ": this model is quantized already");
             }
             List<String> names = source.names().stream().filter(linear).toList();
@@ -67,22 +66,13 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
                 throw new QloraException(
                         model + ": none of its " + source.names().size() + " tensors is a linear layer to quantize");
             }
-            checkOutput(output);
-            Path parent = Files.createDirectories(output.toAbsolutePath().getParent());
-            checkRoom(source, names, parent);
-            // Not createTempDirectory: that is its owner's alone, and the output is not.
-            directory = Files.createDirectory(parent.resolve(
-                    output.getFileName() + ".tmp" + ProcessHandle.current().pid()));
-            write(source, names, directory);
-            copyOthers(model, directory);
-            writeConfig(settings, directory);
-            Files.deleteIfExists(output);
-            Files.move(directory, output, StandardCopyOption.ATOMIC_MOVE);
-            directory = null;
+            try (QuantizedOutput made = QuantizedOutput.create(model, output)) {
+                checkRoom(source, names, made.directory().getParent());
+                write(source, names, made.directory());
+                made.finish(settings, scheme.quantizationConfig());
+            }
         } catch (IOException e) {
             throw new QloraException(output + ": cannot be written: " + Reason.of(e), e);
-        } finally {
-            delete(directory);
         }
     }
 
@@ -94,24 +84,12 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
         }
     }
 
-    private static void checkOutput(Path output) throws IOException {
-        if (Files.isDirectory(output)) {
-            try (Stream<Path> entries = Files.list(output)) {
-                if (entries.findAny().isPresent()) {
-                    throw new QloraException(output + ": the directory is not empty; name another, or remove it");
-                }
-            }
-        } else if (Files.exists(output)) {
-            throw new QloraException(output + ": this is a file; a directory was expected");
-        }
-    }
-
     private void checkRoom(ModelDirectory source, List<String> quantized, Path parent) throws IOException {
         long needed = 0;
         for (String name : source.names()) {
             TensorInfo info = source.info(name);
-            // twice: in the spool and in the file; 2 KiB for the maps and the state
-            needed += quantized.contains(name) ? 2 * (config.bytes(info.elements()) + 2048) : info.byteLength();
+            // twice: in the spool and in the file
+            needed += quantized.contains(name) ? 2 * scheme.bytes(info.elements(), info.shape()[0]) : info.byteLength();
         }
         long room = Files.getFileStore(parent).getUsableSpace();
         if (room < needed) {
@@ -154,9 +132,8 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
             ModelDirectory source, String name, FileChannel spool, Map<String, Spooled> spooled, List<TensorSpec> specs)
             throws IOException {
         try (NDManager manager = Torch.newManager();
-                FourBitWeight weight = FourBitWeight.quantize(source.read(manager, name), config, kernel)) {
-            for (Map.Entry<String, NDArray> part :
-                    FourBitCheckpoint.tensors(manager, name, weight).entrySet()) {
+                MatrixQuantizer.Stored stored = scheme.quantize(manager, name, source.read(manager, name))) {
+            for (Map.Entry<String, NDArray> part : stored.tensors().entrySet()) {
                 NDArray tensor = part.getValue();
                 TensorSpec spec = new TensorSpec(part.getKey(), Torch.dtype(tensor), Torch.shape(tensor));
                 spooled.put(spec.name(), new Spooled(spec, spool.size()));
@@ -189,48 +166,5 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
             }
         }
         return tensor;
-    }
-
-    /** Tokenizer, generation settings and licence notes come along; weights and their index do not. */
-    private static void copyOthers(Path model, Path directory) throws IOException {
-        List<Path> files;
-        try (Stream<Path> entries = Files.list(model)) {
-            files = entries.filter(Files::isRegularFile).toList();
-        }
-        for (Path file : files) {
-            String name = file.getFileName().toString();
-            boolean weights = name.endsWith(".index.json") || name.equals("config.json");
-            if (!weights && (COPIED.stream().anyMatch(name::endsWith) || name.startsWith("LICENSE"))) {
-                Files.copy(file, directory.resolve(name));
-            }
-        }
-    }
-
-    private void writeConfig(JsonObject settings, Path directory) throws IOException {
-        Map<String, com.google.gson.JsonElement> sorted = new TreeMap<>(settings.asMap());
-        sorted.put("quantization_config", FourBitCheckpoint.quantizationConfig(config, compute));
-        JsonObject json = new JsonObject();
-        sorted.forEach(json::add);
-        String text = new GsonBuilder()
-                .setPrettyPrinting()
-                .serializeNulls()
-                .disableHtmlEscaping()
-                .create()
-                .toJson(json);
-        Files.writeString(directory.resolve("config.json"), text + "\n");
-    }
-
-    private static void delete(Path directory) {
-        if (directory == null) {
-            return;
-        }
-        try (Stream<Path> entries = Files.list(directory)) {
-            for (Path file : entries.toList()) {
-                Files.delete(file);
-            }
-            Files.delete(directory);
-        } catch (IOException e) {
-            // What is left carries .tmp in its name and is in nobody's way.
-        }
     }
 }

@@ -7,7 +7,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
-/** The inputs of scripts/golden/quant.py, made here again from the same integer hash. */
+/** The inputs of scripts/golden/quant.py and grouped.py, made here again from the same integer hash. */
 final class GoldenInputs {
 
     private GoldenInputs() {}
@@ -25,6 +25,31 @@ final class GoldenInputs {
             v = v * Math.abs(v) * Math.scalb(1f, -(i / 97 % 11));
             int stretch = i / 300 % 13;
             values[i] = stretch == 5 ? 0f : stretch == 7 ? v * 0x1p-126f : v;
+        }
+        return values;
+    }
+
+    /** Numbers from -0.5 to 0.5, as scripts/golden/grouped.py makes them. */
+    static float[] uniform(int n, int seed) {
+        float[] values = new float[n];
+        for (int i = 0; i < n; i++) {
+            int h = i * 0x9E3779B1 + seed * 0x85EBCA6B;
+            h ^= h >>> 15;
+            h *= 0x2C1B3C6D;
+            h ^= h >>> 12;
+            h *= 0x297A2D39;
+            h ^= h >>> 15;
+            values[i] = (h >>> 8) * 0x1p-24f - 0.5f;
+        }
+        return values;
+    }
+
+    /** Multiples of 1/8 {@code [samples, tokens, width]}: grouped.py's activations. */
+    static float[] activations(int samples, int tokens, int width, int seed) {
+        float[] values = uniform(samples * tokens * width, seed);
+        for (int i = 0; i < values.length; i++) {
+            int column = i % width;
+            values[i] = column == 5 ? 0 : (float) Math.rint(values[i] * 16) * (1 + column % 5) / 8;
         }
         return values;
     }

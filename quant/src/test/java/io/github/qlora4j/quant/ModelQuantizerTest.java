@@ -42,6 +42,19 @@ class ModelQuantizerTest {
     }
 
     @Test
+    void inInt8_givesTheFilesOfTransformers() {
+        new ModelQuantizer(new Int8Scheme(6), 1 << 30)
+                .quantize(GOLDEN.resolve("llama-dense"), dir.resolve("out"), ModelQuantizerTest::linear);
+        assertThat(dir.resolve("out/model.safetensors"))
+                .hasSameBinaryContentAs(GOLDEN.resolve("llama-int8/model.safetensors"));
+        assertThat(StrictJson.readObject(dir.resolve("out/config.json")))
+                .hasToString(StrictJson.readObject(GOLDEN.resolve("llama-int8/config.json"))
+                        .toString());
+        assertThatThrownBy(() -> NF4.quantize(dir.resolve("out"), dir.resolve("again"), ModelQuantizerTest::linear))
+                .hasMessageContaining("quantized already");
+    }
+
+    @Test
     void shardsHoldTheSameTensors() {
         Torch.setThreads(1);
         FourBitConfig config = new FourBitConfig(QuantType.FP4, 64, false);

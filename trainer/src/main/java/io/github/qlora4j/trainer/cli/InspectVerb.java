@@ -9,8 +9,9 @@ import picocli.CommandLine.Parameters;
 /** {@code inspect}: what lies at a path. */
 @Command(
         name = "inspect",
-        description = "Shows what a model, a 4-bit checkpoint, an adapter, a run, a checkpoint or a safetensors file"
-                + " holds: configuration, tensors, dtypes, shapes, sizes. Weights are not read.")
+        description =
+                "Shows what a model, a 4-bit or 8-bit checkpoint, an adapter, a run, a checkpoint or a safetensors file"
+                        + " holds: configuration, tensors, dtypes, shapes, sizes. Weights are not read.")
 final class InspectVerb extends Verb {
     @Parameters(paramLabel = "PATH", description = "A directory or a .safetensors file.")
     private Path path;

@@ -4,10 +4,9 @@ import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.peft.Adapter;
 import io.github.qlora4j.peft.BaseTensors;
 import io.github.qlora4j.peft.FourBitRoundTrip;
+import io.github.qlora4j.peft.Int8RoundTrip;
 import io.github.qlora4j.peft.MergedModel;
-import io.github.qlora4j.quant.FourBitCheckpoint;
 import io.github.qlora4j.quant.FourBitConfig;
-import io.github.qlora4j.quant.Kernel;
 import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.torch.Dtype;
@@ -19,6 +18,7 @@ import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Modules;
+import io.github.qlora4j.trainer.model.StoredQuantization;
 import io.github.qlora4j.trainer.train.BaseSetup;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -30,7 +30,7 @@ import picocli.CommandLine.Option;
 @Command(
         name = "merge",
         description = "Adds an adapter to its base and writes a complete model directory. The base is taken as it was"
-                + " trained on: quantized to 4 bits and back where the run's files or the flags say so.")
+                + " trained on: quantized to 4 or 8 bits and back where the run's files or the flags say so.")
 final class MergeVerb extends Verb {
     @Option(names = "--model", paramLabel = "DIR", description = "The base; what the adapter's run names by default.")
     private Path model;
@@ -61,13 +61,17 @@ final class MergeVerb extends Verb {
         try (NDManager manager = Torch.newManager();
                 ModelDirectory files = ModelDirectory.open(base);
                 Adapter trained = Adapter.load(manager, adapter, Modules.of(config), config.modelType(), null)) {
+            StoredQuantization stored = StoredQuantization.of(base, config, trainedOn);
             BaseModel.check(files, config);
             BaseTensors tensors = BaseTensors.of(files);
             MergedModel.RoundTrip roundTrip = null;
-            if (FourBitCheckpoint.isQuantized(files)) {
-                Dtype compute = trainedOn.fourBit().isPresent() ? trainedOn.compute() : written;
-                tensors = BaseTensors.dequantized(files, compute, Kernels.choose(trainedOn.kernel()));
-                say("merging onto the 4-bit weights of " + base);
+            if (stored.scheme().isIn(files)) {
+                tensors = BaseTensors.dequantized(
+                        files, stored.scheme(), stored.options().compute());
+                say("merging onto the dequantized " + stored.scheme().name() + " weights of " + base);
+            } else if (trainedOn.eightBit().isPresent()) {
+                roundTrip = roundTrip(config, trainedOn);
+                say("merging onto the base as it was trained on: quantized to int8 row by row and back");
             } else if (trainedOn.fourBit().isPresent()) {
                 roundTrip = roundTrip(config, trainedOn);
                 FourBitConfig four = trainedOn.fourBit().get();
@@ -75,7 +79,7 @@ final class MergeVerb extends Verb {
                         + four.type().name().toLowerCase(Locale.ROOT) + " in blocks of " + four.blocksize()
                         + (four.doubleQuant() ? ", scales quantized too," : "") + " and back");
             } else {
-                say("merging onto the base as it is: neither the run's files nor the flags say 4 bits");
+                say("merging onto the base as it is: neither the run's files nor the flags say 4 or 8 bits");
             }
             new MergedModel(base, tensors, trained, written, roundTrip).write(output);
         }
@@ -85,23 +89,32 @@ final class MergeVerb extends Verb {
 
     /** What the flags say, or the run's own files. */
     private BaseOptions trainedOn(Path base, AdapterOrigin origin) {
-        if (!fourBit.loadIn4bit) {
-            if (fourBit.detailed()) {
-                throw new WrongUse("the quantization flags need --load-in-4bit");
-            }
+        fourBit.check();
+        if (!fourBit.quantizes()) {
             return origin.options();
         }
         return fourBit.options(new ModelSection(base, Precision.AUTO, false));
     }
 
+    /** The dtype of activations in training, in which 8-bit weights are worked out. */
+    private static Dtype stream(ModelConfig config, BaseOptions trainedOn) {
+        return trainedOn.upcast()
+                ? Dtype.FLOAT32
+                : trainedOn.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
+    }
+
     private static MergedModel.RoundTrip roundTrip(ModelConfig config, BaseOptions trainedOn) {
-        Kernel kernel = Kernels.choose(trainedOn.kernel());
         Dtype cast = trainedOn.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
-        FourBitRoundTrip fourBit =
-                new FourBitRoundTrip(trainedOn.fourBit().orElseThrow(), cast, trainedOn.compute(), kernel);
+        MergedModel.RoundTrip quantized = trainedOn.eightBit().isPresent()
+                ? new Int8RoundTrip(cast, stream(config, trainedOn))
+                : new FourBitRoundTrip(
+                        trainedOn.fourBit().orElseThrow(),
+                        cast,
+                        trainedOn.compute(),
+                        Kernels.choose(trainedOn.kernel()));
         return (manager, name, weight) -> {
             String module = name.substring(0, name.length() - ".weight".length());
-            return trainedOn.skips(module) ? Torch.cast(manager, weight, cast) : fourBit.apply(manager, name, weight);
+            return trainedOn.skips(module) ? Torch.cast(manager, weight, cast) : quantized.apply(manager, name, weight);
         };
     }
 }

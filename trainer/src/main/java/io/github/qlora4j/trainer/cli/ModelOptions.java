@@ -63,7 +63,7 @@ final class ModelOptions {
             throw new WrongUse("which model? Give --model DIR, --adapter DIR, or both");
         }
         if (model == null) {
-            if (dtype != null || fourBit.loadIn4bit || fourBit.detailed()) {
+            if (dtype != null || fourBit.given()) {
                 throw new WrongUse("with --adapter alone the base is read as its files say; the flags about the base"
                         + " (--dtype, --load-in-4bit, …) go with --model");
             }
@@ -73,12 +73,10 @@ final class ModelOptions {
     }
 
     private BaseOptions options() {
-        if (fourBit.detailed() && !fourBit.loadIn4bit) {
-            throw new WrongUse("the quantization flags need --load-in-4bit");
-        }
+        fourBit.check();
         Precision stored = Objects.requireNonNullElse(dtype, Precision.AUTO);
         ModelSection section = new ModelSection(model, stored, false);
-        if (!fourBit.loadIn4bit) {
+        if (!fourBit.quantizes()) {
             return BaseSetup.options(section, Optional.empty());
         }
         try {

@@ -73,8 +73,9 @@ final class PlanVerb extends Verb {
     @Override
     public Integer call() {
         RunConfig run = run();
+        boolean fourBits = run.quantized().filter(q -> q.loadIn4bit()).isPresent();
         ComputeDtype compute = ComputeDtype.of(
-                run.quantized().isPresent()
+                fourBits
                         ? run.quantization().bnb4bitComputeDtype()
                         : run.model().dtype());
         MemoryPlan plan = RunPlan.of(run, compute.dtype());
@@ -90,7 +91,7 @@ final class PlanVerb extends Verb {
                 + plan.shape().config().modelType() + ", "
                 + Figures.count(plan.shape().parameters()) + " parameters)");
         out().println(Figures.trainable(plan.trainable(), plan.parameters()));
-        if (run.quantized().isPresent()) {
+        if (fourBits) {
             out().println("compute dtype: " + compute.dtype().torchName() + " (" + compute.reason() + ")");
         }
         plan.lines().forEach(out()::println);
@@ -110,8 +111,7 @@ final class PlanVerb extends Verb {
                     config == null ? "plan needs CONFIG or --model DIR" : "plan takes CONFIG or --model, not both");
         }
         if (config != null) {
-            if (fourBit.loadIn4bit
-                    || fourBit.detailed()
+            if (fourBit.given()
                     || dtype != null
                     || rank != null
                     || targetModules != null
@@ -124,9 +124,7 @@ final class PlanVerb extends Verb {
             }
             return ConfigFile.load(config, sets).config();
         }
-        if (fourBit.detailed() && !fourBit.loadIn4bit) {
-            throw new WrongUse("the quantization flags need --load-in-4bit");
-        }
+        fourBit.check();
         // What is not about the model has to be there, and is never looked at.
         RunConfigBuilder builder =
                 RunConfig.builder().setModel(model).setTrain("none.json").setOutputDir(Path.of("none"));
@@ -137,6 +135,10 @@ final class PlanVerb extends Verb {
             opt(builder, "quantization.bnb_4bit_use_double_quant", fourBit.doubleQuant);
             opt(builder, "quantization.bnb_4bit_compute_dtype", fourBit.computeDtype);
             opt(builder, "quantization.kernel", fourBit.kernel);
+        }
+        if (fourBit.loadIn8bit) {
+            builder.optLoadIn8bit(true);
+            opt(builder, "quantization.llm_int8_threshold", fourBit.llmInt8Threshold);
         }
         opt(builder, "model.dtype", dtype);
         opt(builder, "lora.r", rank);

@@ -1,9 +1,7 @@
 package io.github.qlora4j.trainer.cli;
 
 import com.google.gson.JsonArray;
-import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
-import com.google.gson.JsonPrimitive;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.trainer.data.JsonObjects;
 import io.github.qlora4j.trainer.generate.LanguageModel;
@@ -52,7 +50,7 @@ final class ScoreVerb extends Verb {
     }
 
     private static JsonObject score(LanguageModel language, JsonObjects row) {
-        int[] ids = ids(language, row);
+        int[] ids = TokenRows.ids(row, language::requireTokenizer);
         float[] scores;
         try {
             scores = language.score(ids);
@@ -77,44 +75,5 @@ final class ScoreVerb extends Verb {
         }
         scored.add("logprobs", logprobs);
         return scored;
-    }
-
-    private static int[] ids(LanguageModel language, JsonObjects row) {
-        if (row.value().has("input_ids")) {
-            if (!(row.value().get("input_ids") instanceof JsonArray list) || list.isEmpty()) {
-                throw row.wrong("input_ids", "expected a list of token ids, at least one");
-            }
-            int[] ids = new int[list.size()];
-            for (int i = 0; i < ids.length; i++) {
-                ids[i] = id(row, list.get(i), i);
-            }
-            return ids;
-        }
-        if (!row.value().has("text")) {
-            throw new QloraException(row.place() + ": a row has \"text\" or \"input_ids\"; found "
-                    + (row.value().keySet().isEmpty() ? "nothing" : row.value().keySet()));
-        }
-        String text = row.text("text");
-        try {
-            int[] ids = language.requireTokenizer().encodeWithSpecialTokens(text);
-            if (ids.length == 0) {
-                throw new QloraException("the text has no token");
-            }
-            return ids;
-        } catch (QloraException e) {
-            throw new QloraException(row.place() + ": " + e.getMessage(), e);
-        }
-    }
-
-    private static int id(JsonObjects row, JsonElement value, int at) {
-        if (value instanceof JsonPrimitive number && number.isNumber()) {
-            try {
-                return Integer.parseInt(number.getAsString());
-            } catch (NumberFormatException e) {
-                // not a whole number of this size: named below
-            }
-        }
-        throw new QloraException(
-                row.place() + ": field \"input_ids[" + at + "]\": expected a token id, found " + value);
     }
 }

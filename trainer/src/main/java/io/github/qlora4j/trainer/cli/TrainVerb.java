@@ -126,12 +126,13 @@ final class TrainVerb extends Verb {
     }
 
     private static List<String> memoryNotes(RunConfig run) {
+        boolean fourBits = run.quantized().filter(q -> q.loadIn4bit()).isPresent();
         ComputeDtype compute = ComputeDtype.of(
-                run.quantized().isPresent()
+                fourBits
                         ? run.quantization().bnb4bitComputeDtype()
                         : run.model().dtype());
         List<String> notes = new ArrayList<>();
-        if (run.quantized().isPresent()) {
+        if (fourBits) {
             notes.add("compute dtype: " + compute.dtype().torchName() + " (" + compute.reason() + ")");
         }
         notes.addAll(RunPlan.of(run, compute.dtype()).lines());

@@ -69,7 +69,6 @@ final class Hints {
         renamed("training.memory_budget", "max_memory");
         renamed("training.gradient_checkpointing", "activation_checkpointing", "use_gradient_checkpointing");
         renamed("training.seed", "random_seed");
-        said("8-bit bases are not supported yet; use load_in_4bit", "load_in_8bit");
         said("the dtype of the products is quantization.bnb_4bit_compute_dtype", "bf16", "fp16", "tf32");
         said("resuming is an option of the command: train CONFIG --resume", "resume_from_checkpoint", "resume");
         said("overwriting is an option of the command: train CONFIG --overwrite", "overwrite_output_dir");

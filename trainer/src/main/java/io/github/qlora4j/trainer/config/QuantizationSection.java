@@ -7,10 +7,16 @@ import java.util.List;
 /** How the frozen base is quantized; names as in BitsAndBytesConfig. A run without it keeps the base as it is. */
 public record QuantizationSection(
         @Key(
-                value = "Quantize the linear layers of the base to 4 bits; false is as if the section were left out.",
-                orElse = "true",
+                value = "Quantize the linear layers of the base to 4 bits; left out, it is true unless load_in_8bit is."
+                        + " With both false the base is not quantized.",
                 name = "load_in_4bit")
-        boolean loadIn4bit,
+        Boolean loadIn4bit,
+
+        @Key(
+                value = "Quantize the linear layers of the base to 8 bits (LLM.int8()); excludes load_in_4bit.",
+                orElse = "false",
+                name = "load_in_8bit")
+        boolean loadIn8bit,
 
         @Key(value = "The 4-bit code.", orElse = "nf4", name = "bnb_4bit_quant_type")
         QuantType bnb4bitQuantType,
@@ -39,13 +45,23 @@ public record QuantizationSection(
         KernelChoice kernel,
 
         @Key(
+                value = "With load_in_8bit: columns of a layer's input that hold a value of at least this much are"
+                        + " multiplied in the model's dtype when evaluating and generating; 0 is none. Training on a CPU"
+                        + " multiplies by the dequantized weight throughout, as bitsandbytes does.",
+                orElse = "6.0",
+                name = "llm_int8_threshold")
+        @Range(min = 0)
+        double llmInt8Threshold,
+
+        @Key(
                 value = "Modules that stay unquantized, by full name or last part. The head always does.",
                 orElse = "[]",
                 name = "llm_int8_skip_modules")
         List<String> llmInt8SkipModules) {
 
-    /** Copies the list. */
+    /** Copies the list; 4 bits are meant where nothing is said. */
     public QuantizationSection {
+        loadIn4bit = loadIn4bit == null ? !loadIn8bit : loadIn4bit;
         llmInt8SkipModules = List.copyOf(llmInt8SkipModules);
     }
 }

@@ -3,6 +3,8 @@ package io.github.qlora4j.trainer.config;
 import static io.github.qlora4j.trainer.config.IntervalStrategy.EPOCH;
 import static io.github.qlora4j.trainer.config.IntervalStrategy.STEPS;
 
+import io.github.qlora4j.quant.Int8Weight;
+import io.github.qlora4j.quant.QuantType;
 import java.util.List;
 
 /** The rules that hold between keys. */
@@ -13,27 +15,69 @@ final class Rules {
         void broken(List<String> keys, String text);
     }
 
+    private final QuantizationSection quantization;
     private final LoraSection lora;
     private final DataSection data;
     private final TrainingSection t;
     private final Sink sink;
 
-    private Rules(LoraSection lora, DataSection data, TrainingSection training, Sink sink) {
+    private Rules(
+            QuantizationSection quantization, LoraSection lora, DataSection data, TrainingSection training, Sink sink) {
+        this.quantization = quantization;
         this.lora = lora;
         this.data = data;
         this.t = training;
         this.sink = sink;
     }
 
-    /** Checks all of them. */
-    static void check(LoraSection lora, DataSection data, TrainingSection training, Sink sink) {
-        Rules rules = new Rules(lora, data, training, sink);
+    /** Checks all of them; {@code quantization} is null where the base is not quantized. */
+    static void check(
+            QuantizationSection quantization, LoraSection lora, DataSection data, TrainingSection training, Sink sink) {
+        Rules rules = new Rules(quantization, lora, data, training, sink);
+        if (quantization != null) {
+            rules.quantization();
+        }
         rules.lora();
         rules.data();
         rules.schedule();
         rules.evaluation();
         rules.best();
         rules.unused();
+    }
+
+    private void quantization() {
+        boolean eight = quantization.loadIn8bit();
+        rule(
+                !eight || !quantization.loadIn4bit(),
+                "excludes quantization.load_in_4bit; use one of the two",
+                "quantization.load_in_8bit",
+                "quantization.load_in_4bit");
+        String four = "is of load_in_4bit and says nothing with load_in_8bit; leave it out";
+        rule(
+                !eight || quantization.bnb4bitQuantType() == QuantType.NF4,
+                four,
+                "quantization.bnb_4bit_quant_type",
+                "quantization.load_in_8bit");
+        rule(
+                !eight || quantization.bnb4bitUseDoubleQuant(),
+                four,
+                "quantization.bnb_4bit_use_double_quant",
+                "quantization.load_in_8bit");
+        rule(
+                !eight || quantization.bnb4bitComputeDtype() == Precision.AUTO,
+                "is of load_in_4bit; 8-bit layers are multiplied in model.dtype",
+                "quantization.bnb_4bit_compute_dtype",
+                "quantization.load_in_8bit");
+        rule(
+                !eight || quantization.blocksize() == 64,
+                "is of load_in_4bit; in 8 bits a row has one scale. Leave it out",
+                "quantization.blocksize",
+                "quantization.load_in_8bit");
+        rule(
+                eight || quantization.llmInt8Threshold() == Int8Weight.DEFAULT_THRESHOLD,
+                "needs quantization.load_in_8bit",
+                "quantization.llm_int8_threshold",
+                "quantization.load_in_8bit");
     }
 
     private void lora() {

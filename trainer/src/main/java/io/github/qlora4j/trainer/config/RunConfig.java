@@ -43,7 +43,7 @@ public record RunConfig(
         Objects.requireNonNull(lora, "lora");
         Objects.requireNonNull(data, "data");
         Objects.requireNonNull(training, "training");
-        if (quantization != null && !quantization.loadIn4bit()) {
+        if (quantization != null && !quantization.loadIn4bit() && !quantization.loadIn8bit()) {
             quantization = null;
         }
         Report report = new Report();
@@ -57,11 +57,11 @@ public record RunConfig(
             }
         }
         report.throwIfAny();
-        Rules.check(lora, data, training, (keys, text) -> report.add("", keys.get(0), text));
+        Rules.check(quantization, lora, data, training, (keys, text) -> report.add("", keys.get(0), text));
         report.throwIfAny();
     }
 
-    /** The 4-bit settings, where the base is quantized. */
+    /** The settings of the quantization, where the base is quantized. */
     public Optional<QuantizationSection> quantized() {
         return Optional.ofNullable(quantization);
     }

@@ -43,6 +43,11 @@ public final class RunConfigBuilder {
         return opt("quantization.load_in_4bit", load);
     }
 
+    /** Quantizes the base to 8 bits by LLM.int8(), or not. */
+    public RunConfigBuilder optLoadIn8bit(boolean load) {
+        return opt("quantization.load_in_8bit", load);
+    }
+
     /** Sets the adapter's rank: {@code lora.r}. */
     public RunConfigBuilder optR(int r) {
         return opt("lora.r", r);

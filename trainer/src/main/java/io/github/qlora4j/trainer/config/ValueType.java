@@ -52,7 +52,7 @@ interface ValueType {
             }
         }
         if (type instanceof Class<?> c) {
-            if (c == boolean.class) {
+            if (c == boolean.class || c == Boolean.class) {
                 return new Scalars.Flag();
             } else if (c == int.class || c == Integer.class) {
                 return new Scalars.Whole(Bounds.of(range));

@@ -3,12 +3,10 @@ package io.github.qlora4j.trainer.model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;
-import io.github.qlora4j.quant.FourBitCheckpoint;
-import io.github.qlora4j.quant.FourBitWeight;
-import io.github.qlora4j.quant.Kernel;
-import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.LinearWeight;
+import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.torch.Dtype;
@@ -19,10 +17,14 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
 
 /** Reads a model directory into a {@link BaseModel}: everything is checked from the headers, then read one by one. */
 final class BaseLoader {
 
+    private static final Logger LOG = LogManager.getLogger(BaseLoader.class);
     private static final String EMBEDDINGS = "model.embed_tokens.weight";
     private static final String NORM = "model.norm.weight";
     private static final String HEAD = "lm_head.weight";
@@ -30,14 +32,17 @@ final class BaseLoader {
     private final Path directory;
     private final ModelConfig config;
     private final BaseOptions options;
+    private final StoredScheme scheme;
     private final Dtype dtype;
     private final Dtype stream;
-    private Kernel kernel;
 
     BaseLoader(Path directory, BaseOptions options) {
         this.directory = directory;
         this.config = ModelConfig.read(directory);
-        this.options = StoredQuantization.apply(directory, config, options);
+        StoredQuantization stored = StoredQuantization.of(directory, config, options);
+        this.options = stored.options();
+        this.scheme = stored.scheme();
+        scheme.remarks().forEach(remark -> LOG.info("{}: {}", directory, remark));
         this.dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
         this.stream = options.upcast() ? Dtype.FLOAT32 : dtype;
     }
@@ -46,7 +51,7 @@ final class BaseLoader {
         NDManager manager = Torch.newManager();
         List<BaseModel.Layer> layers = new ArrayList<>();
         try (ModelDirectory files = ModelDirectory.open(directory)) {
-            check(files, config);
+            check(files, config, scheme);
             NDArray embeddings = read(manager, files, EMBEDDINGS);
             for (int i = 0; i < config.numHiddenLayers(); i++) {
                 layers.add(layer(manager, files, "model.layers." + i + "."));
@@ -84,31 +89,26 @@ final class BaseLoader {
 
     private LinearWeight linear(NDManager manager, ModelDirectory files, String module) {
         String name = module + ".weight";
-        if (FourBitCheckpoint.has(files, name)) {
-            return FourBitCheckpoint.read(files, name, kernel());
+        if (scheme.has(files, module)) {
+            return scheme.read(files, module);
         }
-        if (options.fourBit().isEmpty() || options.skips(module)) {
+        Optional<MatrixQuantizer> quantizer = options.quantizer();
+        if (quantizer.isEmpty() || options.skips(module)) {
             return new DenseWeight(read(manager, files, name, stream));
         }
         // only this one weight stands whole in memory
         try (NDManager one = manager.newSubManager()) {
-            return quantized(files, name, read(one, files, name, dtype));
+            return quantized(files, name, quantizer.get(), read(one, files, name, dtype));
         }
     }
 
-    private LinearWeight quantized(ModelDirectory files, String name, NDArray matrix) {
+    private static LinearWeight quantized(
+            ModelDirectory files, String name, MatrixQuantizer quantizer, NDArray matrix) {
         try {
-            return FourBitWeight.quantize(matrix, options.fourBit().orElseThrow(), kernel());
+            return quantizer.quantize(matrix);
         } catch (QloraException e) {
             throw new QloraException(files.fileOf(name) + ": tensor " + name + ": " + e.getMessage(), e);
         }
-    }
-
-    private Kernel kernel() {
-        if (kernel == null) {
-            kernel = Kernels.choose(options.kernel());
-        }
-        return kernel;
     }
 
     private NDArray read(NDManager manager, ModelDirectory files, String name) {
@@ -128,18 +128,19 @@ final class BaseLoader {
         return tensor;
     }
 
-    static void check(ModelDirectory files, ModelConfig config) {
+    static void check(ModelDirectory files, ModelConfig config, StoredScheme scheme) {
         List<String> problems = new ArrayList<>();
         expect(files, problems, EMBEDDINGS, config.vocabSize(), config.hiddenSize());
         for (int i = 0; i < config.numHiddenLayers(); i++) {
             String prefix = "model.layers." + i + ".";
             for (Family.Linear linear : config.family().linears(config)) {
-                if (!FourBitCheckpoint.has(files, prefix + linear.name() + ".weight")) {
+                if (!scheme.has(files, prefix + linear.name())) {
                     expect(files, problems, prefix + linear.name() + ".weight", linear.out(), linear.in());
                 }
                 if (linear.bias()) {
                     expect(files, problems, prefix + linear.name() + ".bias", linear.out());
-                } else if (files.has(prefix + linear.name() + ".bias")) {
+                } else if (files.has(prefix + linear.name() + ".bias")
+                        && !isZeroBias(files, scheme, prefix + linear.name())) {
                     problems.add("tensor " + prefix + linear.name()
                             + ".bias is there, but config.json says that this layer has no bias");
                 }
@@ -163,6 +164,21 @@ final class BaseLoader {
             throw new QloraException(files.path() + " does not hold the model that its config.json describes:\n  "
                     + String.join("\n  ", problems.subList(0, Math.min(8, problems.size())))
                     + (more > 0 ? "\n  and " + more + " more" : ""));
+        }
+    }
+
+    /** Older GPTQ checkpoints have a bias for every quantized layer, of zeros where the model has none. */
+    private static boolean isZeroBias(ModelDirectory files, StoredScheme scheme, String module) {
+        if (!scheme.has(files, module) || !files.info(module + ".bias").dtype().isFloating()) {
+            return false;
+        }
+        try (NDManager manager = Torch.newManager()) {
+            for (float value : Torch.toFloats(files.read(manager, module + ".bias"))) {
+                if (value != 0) {
+                    return false;
+                }
+            }
+            return true;
         }
     }
 

@@ -88,7 +88,8 @@ public final class BaseModel implements AutoCloseable {
      * @throws io.github.qlora4j.quant.QloraException if a tensor is missing, or has another shape or dtype
      */
     public static void check(ModelDirectory files, ModelConfig config) {
-        BaseLoader.check(files, config);
+        StoredQuantization stored = StoredQuantization.of(files.path(), config, BaseOptions.unquantized());
+        BaseLoader.check(files, config, stored.scheme());
     }
 
     /** Where the model was read from. */
@@ -159,7 +160,7 @@ public final class BaseModel implements AutoCloseable {
         for (int i = 0; i < layers.size(); i++) {
             String prefix = "model.layers." + i + ".";
             layers.get(i).linears().forEach((name, weight) -> {
-                // what is in 4 bits was refused where it was not finite
+                // what is quantized was refused where it was not finite
                 if (weight instanceof DenseWeight) {
                     tensors.put(prefix + name + ".weight", weight.dense(stream, new Scratch()));
                 }

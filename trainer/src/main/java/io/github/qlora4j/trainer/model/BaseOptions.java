@@ -1,7 +1,11 @@
 package io.github.qlora4j.trainer.model;
 
 import io.github.qlora4j.quant.FourBitConfig;
+import io.github.qlora4j.quant.FourBitScheme;
+import io.github.qlora4j.quant.Int8Scheme;
 import io.github.qlora4j.quant.KernelChoice;
+import io.github.qlora4j.quant.Kernels;
+import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.torch.Dtype;
 import java.util.List;
 import java.util.Optional;
@@ -10,8 +14,10 @@ import java.util.Optional;
  * How a base is read.
  *
  * @param dtype what the stored weights are cast to; empty takes {@code config.json}'s
- * @param fourBit how linear layers are quantized; empty leaves them as they are
- * @param compute the dtype of the products of 4-bit layers
+ * @param fourBit how linear layers are quantized to 4 bits
+ * @param eightBit how linear layers are quantized by LLM.int8(); empty like {@code fourBit} leaves them as they are
+ * @param compute the dtype of the products of quantized layers; those of 8-bit ones are always in the dtype of the
+ *     activations, whatever is given
  * @param upcast what is not quantized is kept in float32, as peft's {@code prepare_model_for_kbit_training} does
  * @param skipModules linear layers that stay unquantized, by full name or last part; the head always does
  * @param kernel which kernel works 4-bit weights out
@@ -19,6 +25,7 @@ import java.util.Optional;
 public record BaseOptions(
         Optional<Dtype> dtype,
         Optional<FourBitConfig> fourBit,
+        Optional<Int8Scheme> eightBit,
         Dtype compute,
         boolean upcast,
         List<String> skipModules,
@@ -26,32 +33,68 @@ public record BaseOptions(
 
     /** Takes a copy of the list. */
     public BaseOptions {
+        if (fourBit.isPresent() && eightBit.isPresent()) {
+            throw new IllegalArgumentException("a base is quantized to 4 bits or to 8, not to both");
+        }
         skipModules = List.copyOf(skipModules);
     }
 
     /** The base as it is stored. */
     public static BaseOptions unquantized() {
-        return new BaseOptions(Optional.empty(), Optional.empty(), Dtype.FLOAT32, false, List.of(), KernelChoice.AUTO);
+        return plain(Optional.empty(), Dtype.FLOAT32);
     }
 
     /** The base cast to a dtype. */
     public static BaseOptions unquantized(Dtype dtype) {
-        return new BaseOptions(Optional.of(dtype), Optional.empty(), dtype, false, List.of(), KernelChoice.AUTO);
+        return plain(Optional.of(dtype), dtype);
+    }
+
+    private static BaseOptions plain(Optional<Dtype> dtype, Dtype compute) {
+        return new BaseOptions(dtype, Optional.empty(), Optional.empty(), compute, false, List.of(), KernelChoice.AUTO);
     }
 
     /** The base in 4 bits, multiplied in {@code compute}. */
     public static BaseOptions fourBit(FourBitConfig config, Dtype compute) {
-        return new BaseOptions(Optional.empty(), Optional.of(config), compute, false, List.of(), KernelChoice.AUTO);
+        return new BaseOptions(
+                Optional.empty(), Optional.of(config), Optional.empty(), compute, false, List.of(), KernelChoice.AUTO);
+    }
+
+    /** The base in 8 bits by LLM.int8(). */
+    public static BaseOptions eightBit(Int8Scheme scheme) {
+        return unquantized().withEightBit(scheme);
+    }
+
+    /** The same in 8 bits by LLM.int8(), not in 4. */
+    public BaseOptions withEightBit(Int8Scheme scheme) {
+        return new BaseOptions(dtype, Optional.empty(), Optional.of(scheme), compute, upcast, skipModules, kernel);
+    }
+
+    /** The same with products of quantized layers in another dtype. */
+    BaseOptions withCompute(Dtype other) {
+        return new BaseOptions(dtype, fourBit, eightBit, other, upcast, skipModules, kernel);
     }
 
     /** The same, cast to another dtype before it is quantized. */
     public BaseOptions withDtype(Dtype other) {
-        return new BaseOptions(Optional.of(other), fourBit, compute, upcast, skipModules, kernel);
+        return new BaseOptions(Optional.of(other), fourBit, eightBit, compute, upcast, skipModules, kernel);
     }
 
     /** The same with {@link #upcast} on or off. */
     public BaseOptions withUpcast(boolean on) {
-        return new BaseOptions(dtype, fourBit, compute, on, skipModules, kernel);
+        return new BaseOptions(dtype, fourBit, eightBit, compute, on, skipModules, kernel);
+    }
+
+    /** How linear layers are quantized on loading; empty where they are not. */
+    Optional<MatrixQuantizer> quantizer() {
+        if (eightBit.isPresent()) {
+            return Optional.of(eightBit.get());
+        }
+        return fourBit.map(config -> new FourBitScheme(config, compute, Kernels.choose(kernel)));
+    }
+
+    /** The name of the scheme, {@code nf4} or {@code int8} for instance; empty where the base is not quantized. */
+    public Optional<String> scheme() {
+        return fourBit.map(config -> config.type().key()).or(() -> eightBit.map(scheme -> "int8"));
     }
 
     /** Whether a linear layer stays unquantized. */

@@ -43,7 +43,7 @@ public final class CachedDecoder implements AutoCloseable {
      * @param products by the linear layer's name, or empty
      * @param beside what the block has beside the weights of its linear layers; null where there are no products
      * @param trained what is trained on it; null likewise
-     * @param dense all frozen tensors with the weights worked out, or empty
+     * @param dense all frozen tensors as products take them, or empty
      */
     private record Block(
             Map<String, FewRowsProduct> products,
@@ -70,7 +70,8 @@ public final class CachedDecoder implements AutoCloseable {
 
     /**
      * Keeps quantized weights ready from now on, so that a token costs no dequantization: laid out for a kernel that
-     * multiplies them as they are, where the scheme has one, else worked out in the compute dtype.
+     * multiplies them as they are, where the scheme has one, else worked out in the compute dtype. A scheme with a product
+     * of its own needs neither.
      *
      * <p>Calls after the first one do nothing.
      *
@@ -84,7 +85,7 @@ public final class CachedDecoder implements AutoCloseable {
         if (!keepProducts(most) && denseBytes() <= most) {
             for (int layer = 0; layer < decoder.base().layers().size(); layer++) {
                 Map<String, Scratch> own = new HashMap<>();
-                blocks.add(new Block(Map.of(), null, null, decoder.frozen(layer, own), own));
+                blocks.add(new Block(Map.of(), null, null, decoder.operands(layer, own), own));
             }
         }
     }
@@ -115,11 +116,12 @@ public final class CachedDecoder implements AutoCloseable {
         return true;
     }
 
-    private long denseBytes() {
+    /** Bytes of the weights that are worked out to be kept, where none has a kernel for few rows. */
+    long denseBytes() {
         long bytes = 0;
         for (BaseModel.Layer layer : decoder.base().layers()) {
             for (LinearWeight weight : layer.linears().values()) {
-                if (!(weight instanceof DenseWeight)) {
+                if (!(weight instanceof DenseWeight) && !weight.hasOwnProduct()) {
                     bytes += weight.rows()
                             * weight.cols()
                             * decoder.base().computeOf(weight).bytes();
@@ -160,7 +162,7 @@ public final class CachedDecoder implements AutoCloseable {
                 pass,
                 "block_cached",
                 x,
-                kept ? blocks.get(layer).dense() : decoder.frozen(layer, shared),
+                kept ? blocks.get(layer).dense() : decoder.operands(layer, shared),
                 decoder.trained().layer(layer),
                 angles.cos(),
                 angles.sin(),

@@ -3,6 +3,7 @@ package io.github.qlora4j.trainer.model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.Scratch;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.quant.torch.TorchScript;
@@ -10,6 +11,7 @@ import io.github.qlora4j.trainer.data.PackedRows;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.BiFunction;
 
 /**
  * Runs a base with what is trained on it: a block at a time, forward and backward.
@@ -21,6 +23,9 @@ public final class Decoder implements AutoCloseable {
 
     /** Positions whose logits stand in memory at once. */
     static final int HEAD_CHUNK = 256;
+
+    /** The product of int8 weights, beside their class in module quant. */
+    private static final String INT8 = "/io/github/qlora4j/quant/int8.py";
 
     private static final Map<String, TorchScript> SCRIPTS = new HashMap<>();
 
@@ -47,7 +52,7 @@ public final class Decoder implements AutoCloseable {
         synchronized (SCRIPTS) {
             return SCRIPTS.computeIfAbsent(
                     family,
-                    f -> TorchScript.load(Decoder.class, "linear.py", "attention.py", f, "block.py", "head.py"));
+                    f -> TorchScript.load(Decoder.class, INT8, "linear.py", "attention.py", f, "block.py", "head.py"));
         }
     }
 
@@ -131,16 +136,23 @@ public final class Decoder implements AutoCloseable {
      * @param seed draws the dropout masks
      */
     public NDList forward(NDManager manager, int layer, NDArray x, Rows rows, boolean keepParts, long seed) {
-        return forward(manager, layer, x, rows, trained.dropout(), layerSeed(seed, layer), keepParts);
+        return forward(manager, layer, frozen(layer), x, rows, trained.dropout(), layerSeed(seed, layer), keepParts);
     }
 
     private NDList forward(
-            NDManager manager, int layer, NDArray x, Rows rows, double dropout, long seed, boolean keepParts) {
+            NDManager manager,
+            int layer,
+            Map<String, NDArray> frozen,
+            NDArray x,
+            Rows rows,
+            double dropout,
+            long seed,
+            boolean keepParts) {
         return script.tensors(
                 manager,
                 "block_forward",
                 x,
-                frozen(layer),
+                frozen,
                 trained.layer(layer),
                 rows.angles().cos(),
                 rows.angles().sin(),
@@ -236,7 +248,7 @@ public final class Decoder implements AutoCloseable {
             Rows rows = rows(pass, packed);
             NDArray x = embed(pass, packed.inputIds());
             for (int layer = 0; layer < base.layers().size(); layer++) {
-                NDList result = forward(pass, layer, x, rows, 0.0, 0, false);
+                NDList result = forward(pass, layer, operands(layer, scratch), x, rows, 0.0, 0, false);
                 x.close();
                 x = result.get(0);
                 result.subList(1, result.size()).forEach(NDArray::close);
@@ -254,20 +266,28 @@ public final class Decoder implements AutoCloseable {
         return base.config().slidingWindows().get(layer);
     }
 
-    /** The frozen tensors of a block, its 4-bit weights worked out in scratch that all blocks share. */
+    /** The frozen tensors of a block for a pass with a backward pass: all weights worked out in scratch. */
     private Map<String, NDArray> frozen(int layer) {
-        return frozen(layer, scratch);
+        return tensors(layer, scratch, (weight, room) -> Map.of("weight", weight.dense(base.computeOf(weight), room)));
     }
 
-    /** The frozen tensors of a block, its 4-bit weights worked out in scratch that the caller closes. */
-    Map<String, NDArray> frozen(int layer, Map<String, Scratch> scratch) {
+    /**
+     * The frozen tensors of a block for a pass without one: weights with a product of their own are not worked out.
+     *
+     * @param scratch where the others are; the caller closes it
+     */
+    Map<String, NDArray> operands(int layer, Map<String, Scratch> scratch) {
+        return tensors(layer, scratch, (weight, room) -> weight.operands(base.computeOf(weight), room));
+    }
+
+    private Map<String, NDArray> tensors(
+            int layer, Map<String, Scratch> scratch, BiFunction<LinearWeight, Scratch, Map<String, NDArray>> parts) {
         Map<String, NDArray> tensors = besideLinears(layer);
         base.layers()
                 .get(layer)
                 .linears()
-                .forEach((name, weight) -> tensors.put(
-                        name + ".weight",
-                        weight.dense(base.computeOf(weight), scratch.computeIfAbsent(name, k -> new Scratch()))));
+                .forEach((name, weight) -> parts.apply(weight, scratch.computeIfAbsent(name, k -> new Scratch()))
+                        .forEach((part, tensor) -> tensors.put(name + "." + part, tensor)));
         return tensors;
     }
 

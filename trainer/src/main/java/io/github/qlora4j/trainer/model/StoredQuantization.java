@@ -2,30 +2,120 @@ package io.github.qlora4j.trainer.model;
 
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.BitsAndBytesCheckpoint;
 import io.github.qlora4j.quant.FourBitConfig;
+import io.github.qlora4j.quant.Int8Scheme;
+import io.github.qlora4j.quant.Int8Weight;
+import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.QuantType;
+import io.github.qlora4j.quant.StoredScheme;
+import io.github.qlora4j.quant.StoredSchemes;
+import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.torch.Dtype;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Supplier;
 
-/** The scheme of a directory that is quantized already: it is read from {@code quantization_config} and holds. */
-final class StoredQuantization {
+/**
+ * The scheme of a directory that is quantized already: it is read from {@code quantization_config} and holds.
+ *
+ * @param options how the base is read, whatever was asked for
+ * @param scheme what reads the linear layers that are stored quantized; there may be none
+ */
+public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
 
-    private StoredQuantization() {}
+    /** Where the packages wrote their settings before config.json had a place for them, and the method of each. */
+    private static final Map<String, String> OLDER_FILES =
+            Map.of("quantize_config.json", "gptq", "quant_config.json", "awq");
 
-    static BaseOptions apply(Path directory, ModelConfig config, BaseOptions options) {
+    /**
+     * Reads a directory's settings.
+     *
+     * @param options how the base is asked for
+     * @throws QloraException if the settings are damaged, ask for what is not supported, or {@code options} for another
+     *     scheme
+     */
+    public static StoredQuantization of(Path directory, ModelConfig config, BaseOptions options) {
+        Dtype dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
+        Optional<StoredScheme> scheme = scheme(directory, config);
+        if (scheme.isPresent()) {
+            if (options.eightBit().isPresent()) {
+                throw new QloraException(directory + ": the base is stored by "
+                        + scheme.get().name()
+                        + ", and load_in_8bit asks for another; leave that out, or give the unquantized model");
+            }
+            // products run in the model's dtype where none is asked for, as there
+            Dtype compute = options.fourBit().isPresent() ? options.compute() : dtype;
+            return new StoredQuantization(
+                    new BaseOptions(
+                            options.dtype(),
+                            Optional.empty(),
+                            Optional.empty(),
+                            compute,
+                            options.upcast(),
+                            options.skipModules(),
+                            options.kernel()),
+                    scheme.get());
+        }
+        BaseOptions read = bitsandbytes(directory, config, options);
+        if (read.eightBit().isPresent()) {
+            read = read.withCompute(options.upcast() ? Dtype.FLOAT32 : dtype);
+        }
+        double threshold = read.eightBit().map(Int8Scheme::threshold).orElse(Int8Weight.DEFAULT_THRESHOLD);
+        return new StoredQuantization(
+                read, new BitsAndBytesCheckpoint(() -> Kernels.choose(options.kernel()), threshold));
+    }
+
+    /**
+     * What reads the linear layers of a directory, where its settings name a scheme of {@link StoredSchemes}.
+     *
+     * @throws QloraException if the settings are damaged or ask for what is not supported
+     */
+    private static Optional<StoredScheme> scheme(Path directory, ModelConfig config) {
+        if (config.quantization().isPresent()) {
+            JsonObject stored = config.quantization().get();
+            return StoredSchemes.of(
+                    text(stored, "quant_method", "bitsandbytes"),
+                    stored,
+                    directory.resolve("config.json") + ": quantization_config");
+        }
+        for (Map.Entry<String, String> older : OLDER_FILES.entrySet()) {
+            Path file = directory.resolve(older.getKey());
+            if (Files.isRegularFile(file)) {
+                JsonObject stored = StrictJson.readObject(file);
+                return StoredSchemes.of(text(stored, "quant_method", older.getValue()), stored, file.toString());
+            }
+        }
+        return Optional.empty();
+    }
+
+    private static BaseOptions bitsandbytes(Path directory, ModelConfig config, BaseOptions options) {
         if (config.quantization().isEmpty()) {
             return options;
         }
         JsonObject stored = config.quantization().get();
         String method = text(stored, "quant_method", "bitsandbytes");
-        if (!method.equals("bitsandbytes") || !flag(stored, "load_in_4bit")) {
-            throw new QloraException(directory.resolve("config.json") + ": quantization_config: a base quantized by "
-                    + method + (flag(stored, "load_in_8bit") ? " to 8 bits" : "")
-                    + " is not supported; expected bitsandbytes with load_in_4bit");
+        boolean four = flag(stored, "load_in_4bit");
+        boolean eight = flag(stored, "load_in_8bit");
+        if (!method.equals("bitsandbytes") || four == eight) {
+            throw error(
+                    directory,
+                    "a base quantized by " + method
+                            + " is not supported; expected bitsandbytes with load_in_4bit or load_in_8bit, gptq or awq");
         }
+        if (four ? options.eightBit().isPresent() : options.fourBit().isPresent()) {
+            throw error(
+                    directory,
+                    "the base is stored in " + (four ? "4 bits" : "8 bits") + ", and load_in_" + (four ? "8" : "4")
+                            + "bit asks for another; leave that out, or give the unquantized model");
+        }
+        return four ? fourBit(directory, stored, options) : options.withEightBit(eightBit(directory, stored, options));
+    }
+
+    private static BaseOptions fourBit(Path directory, JsonObject stored, BaseOptions options) {
         FourBitConfig fourBit = new FourBitConfig(
                 named(
                         directory,
@@ -39,10 +129,39 @@ final class StoredQuantization {
         return new BaseOptions(
                 options.dtype(),
                 Optional.of(fourBit),
+                Optional.empty(),
                 compute,
                 options.upcast(),
                 options.skipModules(),
                 options.kernel());
+    }
+
+    /** The stored threshold; another one is refused where it was asked for, which the default is not. */
+    private static Int8Scheme eightBit(Path directory, JsonObject stored, BaseOptions options) {
+        double threshold = threshold(directory, stored.get("llm_int8_threshold"));
+        double asked = options.eightBit().map(Int8Scheme::threshold).orElse(threshold);
+        if (asked != threshold && asked != Int8Weight.DEFAULT_THRESHOLD) {
+            throw error(
+                    directory,
+                    "llm_int8_threshold is " + threshold + " there, and " + asked
+                            + " was asked for; transformers keeps what is stored. Change it in the file");
+        }
+        return new Int8Scheme(threshold);
+    }
+
+    private static double threshold(Path directory, JsonElement value) {
+        if (value == null) {
+            return Int8Weight.DEFAULT_THRESHOLD;
+        }
+        double threshold = value.isJsonPrimitive() && value.getAsJsonPrimitive().isNumber() ? value.getAsDouble() : -1;
+        if (!(threshold >= 0) || Double.isInfinite(threshold)) {
+            throw error(directory, "llm_int8_threshold: a number of 0 or more is expected, found " + value);
+        }
+        return threshold;
+    }
+
+    private static QloraException error(Path directory, String problem) {
+        return new QloraException(directory.resolve("config.json") + ": quantization_config: " + problem);
     }
 
     private static <T> T named(Path directory, String key, Supplier<T> value) {

@@ -9,6 +9,7 @@ import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.SafetensorsFile;
+import io.github.qlora4j.trainer.model.ModelConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,7 +21,7 @@ import java.util.TreeMap;
 import java.util.stream.Stream;
 
 /**
- * What lies at a path: a safetensors file, a model, a 4-bit checkpoint, an adapter, a run or one of its checkpoints.
+ * What lies at a path: a safetensors file, a model, a 4-bit or 8-bit checkpoint, an adapter, a run or one of its checkpoints.
  *
  * <p>Headers and configuration files are read, never the weights.
  */
@@ -105,9 +106,11 @@ public final class Inspection {
 
     private static Inspection model(Path path) {
         JsonObject config = StrictJson.readObject(path.resolve("config.json"));
-        boolean fourBit = config.has("quantization_config")
-                && config.get("quantization_config").toString().contains("\"load_in_4bit\":true");
-        Inspection found = new Inspection(path, fourBit ? "4-bit model" : "model");
+        String quantization = String.valueOf(config.get("quantization_config"));
+        String kind = quantization.contains("\"load_in_4bit\":true")
+                ? "4-bit model"
+                : quantization.contains("\"load_in_8bit\":true") ? "8-bit model" : "model";
+        Inspection found = new Inspection(path, kind);
         found.copy(config, MODEL_KEYS);
         try (ModelDirectory directory = ModelDirectory.open(path)) {
             directory.names().stream()
@@ -116,8 +119,27 @@ public final class Inspection {
                     .sorted()
                     .forEach(found::addTensors);
         }
+        found.addFootprint();
         found.facts.addProperty("tokenizer", Files.exists(path.resolve("tokenizer.json")));
         return found;
+    }
+
+    /** {@code get_memory_footprint} of the model as it is stored: parameters, and two tables of rotary frequencies. */
+    private void addFootprint() {
+        ModelConfig config;
+        try {
+            config = ModelConfig.read(path);
+        } catch (QloraException e) {
+            // a model that cannot be run here is shown all the same
+            return;
+        }
+        long bytes = (long) config.headDim() * Float.BYTES;
+        for (TensorRow row : tensors) {
+            if (!(config.tieWordEmbeddings() && row.name().equals("lm_head.weight"))) {
+                bytes += row.parameterBytes();
+            }
+        }
+        facts.addProperty("footprint_bytes", bytes);
     }
 
     private static Inspection run(Path path, boolean adapter) {

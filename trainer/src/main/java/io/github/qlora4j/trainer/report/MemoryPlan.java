@@ -6,6 +6,8 @@ import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.model.Family.Linear;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Recomputation;
+import io.github.qlora4j.trainer.report.PlanSettings.EightBit;
+import io.github.qlora4j.trainer.report.PlanSettings.FourBit;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -83,7 +85,7 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
         long linears = shape.layers() * shape.blockWeights();
         long rest = shape.parameters() - linears;
         int restBytes = settings.upcast() ? Float.BYTES : settings.dtype().bytes();
-        return settings.fourBit() == null
+        return settings.quantized() == null
                 ? shape.parameters() * settings.dtype().bytes() + buffers
                 : new Counter(shape, settings).codes() + rest * restBytes + buffers;
     }
@@ -141,7 +143,7 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
                     .max()
                     .orElse(0L);
             int stored = shape.dtype().bytes();
-            if (settings.fourBit() != null) {
+            if (settings.quantized() != null) {
                 items.add(new Item("the largest tensor while it is quantized", largest * (stored + Float.BYTES)));
             } else if (settings.dtype() != shape.dtype()) {
                 items.add(new Item(
@@ -183,7 +185,8 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
 
         private List<Item> base() {
             List<Item> items = new ArrayList<>();
-            boolean quantized = settings.fourBit() != null;
+            boolean quantized = settings.quantized() != null;
+            String bits = settings.quantized() instanceof EightBit ? "8" : "4";
             long rest = settings.upcast() ? Float.BYTES : settings.dtype().bytes();
             long linears = shape.layers() * shape.blockWeights();
             items.add(new Item("program and libraries", PROGRAM));
@@ -191,7 +194,7 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
             items.add(new Item("head", shape.head() * rest));
             items.add(new Item("norms and biases", (shape.norms() + shape.biases()) * rest));
             items.add(new Item(
-                    quantized ? "linear layers, 4-bit codes" : "linear layers",
+                    quantized ? "linear layers, " + bits + "-bit codes" : "linear layers",
                     quantized ? codes() : linears * settings.dtype().bytes()));
             items.add(new Item("linear layers, scales", quantized ? scales() : 0));
             return items;
@@ -226,8 +229,11 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
                     : 2 * trained * Float.BYTES;
         }
 
-        /** Packed 4-bit codes of all linear layers. */
+        /** Codes of all linear layers, two to a byte or one. */
         long codes() {
+            if (settings.quantized() instanceof EightBit) {
+                return shape.layers() * shape.blockWeights();
+            }
             return shape.layers()
                     * shape.linears().stream()
                             .mapToLong(linear -> (ModelShape.weights(linear) + 1) / 2)
@@ -237,9 +243,12 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
         private long scales() {
             long sum = 0;
             for (Linear linear : shape.linears()) {
-                long blocks =
-                        blocks(ModelShape.weights(linear), settings.fourBit().blocksize());
-                sum += settings.fourBit().doubleQuant()
+                if (!(settings.quantized() instanceof FourBit fourBit)) {
+                    sum += linear.out() * Float.BYTES;
+                    continue;
+                }
+                long blocks = blocks(ModelShape.weights(linear), fourBit.blocksize());
+                sum += fourBit.doubleQuant()
                         ? blocks + scales(blocks, NESTED_BLOCK) + Float.BYTES
                         : blocks * Float.BYTES;
             }
@@ -255,7 +264,7 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
         }
 
         private long scratch() {
-            boolean asStored = settings.fourBit() == null && settings.dtype() == settings.compute();
+            boolean asStored = settings.quantized() == null && settings.dtype() == settings.compute();
             return asStored ? 0 : shape.blockWeights() * settings.compute().bytes();
         }
     }

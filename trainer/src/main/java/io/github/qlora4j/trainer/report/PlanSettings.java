@@ -7,7 +7,7 @@ import io.github.qlora4j.trainer.config.OptimizerName;
  * What of a run decides its memory.
  *
  * @param dtype the dtype that the base is cast to
- * @param fourBit how the base is quantized; null where it is not
+ * @param quantized how the base is quantized; null where it is not
  * @param compute the dtype of the matrix products
  * @param upcast whether what is not quantized is kept in float32
  * @param adapter what is trained
@@ -19,7 +19,7 @@ import io.github.qlora4j.trainer.config.OptimizerName;
  */
 public record PlanSettings(
         Dtype dtype,
-        FourBit fourBit,
+        Quantized quantized,
         Dtype compute,
         boolean upcast,
         Trained adapter,
@@ -29,8 +29,14 @@ public record PlanSettings(
         long tokens,
         int recomputedLayers) {
 
+    /** How linear layers are kept. */
+    public sealed interface Quantized permits FourBit, EightBit {}
+
     /** A 4-bit base. */
-    public record FourBit(int blocksize, boolean doubleQuant) {}
+    public record FourBit(int blocksize, boolean doubleQuant) implements Quantized {}
+
+    /** A base in int8, one scale a row. */
+    public record EightBit() implements Quantized {}
 
     /**
      * Parameters that are trained.
@@ -49,6 +55,6 @@ public record PlanSettings(
     /** The same with another number of layers computed again. */
     public PlanSettings recomputing(int recomputed) {
         return new PlanSettings(
-                dtype, fourBit, compute, upcast, adapter, adapterDtype, optimizer, pagedResident, tokens, recomputed);
+                dtype, quantized, compute, upcast, adapter, adapterDtype, optimizer, pagedResident, tokens, recomputed);
     }
 }

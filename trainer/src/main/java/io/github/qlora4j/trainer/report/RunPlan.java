@@ -4,10 +4,13 @@ import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.AdapterDtype;
 import io.github.qlora4j.trainer.config.MemorySize;
 import io.github.qlora4j.trainer.config.Precision;
+import io.github.qlora4j.trainer.config.QuantizationSection;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Recomputation;
+import io.github.qlora4j.trainer.report.PlanSettings.EightBit;
 import io.github.qlora4j.trainer.report.PlanSettings.FourBit;
+import io.github.qlora4j.trainer.report.PlanSettings.Quantized;
 import io.github.qlora4j.trainer.train.AdapterSettings;
 
 /** From a run's configuration to its {@link MemoryPlan}. */
@@ -23,18 +26,15 @@ public final class RunPlan {
      */
     public static MemoryPlan of(RunConfig run, Dtype compute) {
         ModelShape shape = new ModelShape(ModelConfig.read(run.model().path()));
-        FourBit fourBit = run.quantized()
-                .filter(section -> section.loadIn4bit())
-                .map(section -> new FourBit(section.blocksize(), section.bnb4bitUseDoubleQuant()))
-                .orElse(null);
+        Quantized quantized = run.quantized().map(RunPlan::quantized).orElse(null);
         Dtype dtype = run.model().dtype() == Precision.AUTO
                 ? shape.dtype()
                 : Dtype.ofTorchName(run.model().dtype().name().toLowerCase(java.util.Locale.ROOT));
         boolean upcast = run.model().upcast();
         PlanSettings settings = new PlanSettings(
                 dtype,
-                fourBit,
-                fourBit != null ? compute : upcast ? Dtype.FLOAT32 : dtype,
+                quantized,
+                quantized instanceof FourBit ? compute : upcast ? Dtype.FLOAT32 : dtype,
                 upcast,
                 shape.trained(AdapterSettings.of(run.lora())),
                 run.lora().dtype() == AdapterDtype.FLOAT32 ? Dtype.FLOAT32 : Dtype.BFLOAT16,
@@ -51,6 +51,12 @@ public final class RunPlan {
             case FALSE -> MemoryPlan.of(shape, settings.recomputing(0));
             case AUTO -> MemoryPlan.within(shape, settings, budget(run));
         };
+    }
+
+    private static Quantized quantized(QuantizationSection section) {
+        return section.loadIn8bit()
+                ? new EightBit()
+                : new FourBit(section.blocksize(), section.bnb4bitUseDoubleQuant());
     }
 
     /** {@code training.memory_budget}, or three quarters of what is free; without limit where neither is known. */

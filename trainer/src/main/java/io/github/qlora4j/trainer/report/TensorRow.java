@@ -2,9 +2,11 @@ package io.github.qlora4j.trainer.report;
 
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.Int8Checkpoint;
 import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.safetensors.SafetensorsFile;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
+import io.github.qlora4j.quant.torch.Dtype;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -15,15 +17,16 @@ import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
- * A tensor as {@code inspect} shows it; the parts of a 4-bit weight are one row.
+ * A tensor as {@code inspect} shows it; the parts of a 4-bit or 8-bit weight are one row.
  *
  * @param name the tensor's name
  * @param dtype its dtype as safetensors spells it, or {@code nf4}, {@code fp4}
  * @param shape its shape; of a 4-bit weight the shape before packing
  * @param bytes what it takes in the file, with all its parts
+ * @param parameterBytes what of that is the parameter itself, as transformers counts a model's footprint
  * @param detail how it is quantized; empty where it is not
  */
-record TensorRow(String name, String dtype, List<Long> shape, long bytes, String detail) {
+record TensorRow(String name, String dtype, List<Long> shape, long bytes, long parameterBytes, String detail) {
     private static final String STATE = ".quant_state.bitsandbytes__";
     private static final List<String> PARTS = List.of(".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map");
     private static final long LARGEST_STATE = 1 << 16;
@@ -60,11 +63,20 @@ record TensorRow(String name, String dtype, List<Long> shape, long bytes, String
                 PARTS.forEach(part -> parts.add(weight + part));
             }
         });
+        for (String name : tensors.keySet()) {
+            String weight = int8Weight(name);
+            if (weight != null && tensors.containsKey(weight)) {
+                parts.add(name);
+            }
+        }
         List<TensorRow> rows = new ArrayList<>();
         for (TensorInfo info : tensors.values()) {
             if (!parts.contains(info.name())) {
                 String state = states.get(info.name());
-                rows.add(state == null ? plain(info) : fourBit(file, info, tensors.get(state)));
+                rows.add(
+                        state != null
+                                ? fourBit(file, info, tensors.get(state))
+                                : info.dtype() == Dtype.INT8 ? int8(tensors, info) : plain(info));
             }
         }
         return rows;
@@ -72,7 +84,24 @@ record TensorRow(String name, String dtype, List<Long> shape, long bytes, String
 
     private static TensorRow plain(TensorInfo info) {
         List<Long> shape = Arrays.stream(info.shape()).boxed().toList();
-        return new TensorRow(info.name(), info.dtype().safetensors(), shape, info.byteLength(), "");
+        return new TensorRow(info.name(), info.dtype().safetensors(), shape, info.byteLength(), info.byteLength(), "");
+    }
+
+    /** The weight that a tensor is a part of by its name in an 8-bit checkpoint; null where it is none. */
+    private static String int8Weight(String name) {
+        return Int8Checkpoint.isState(name) ? name.substring(0, name.lastIndexOf('.')) + ".weight" : null;
+    }
+
+    private static TensorRow int8(Map<String, TensorInfo> tensors, TensorInfo weight) {
+        TensorRow row = plain(weight);
+        long parts = tensors.values().stream()
+                .filter(info -> weight.name().equals(int8Weight(info.name())))
+                .mapToLong(TensorInfo::byteLength)
+                .sum();
+        return parts == 0
+                ? row
+                : new TensorRow(
+                        row.name, row.dtype, row.shape, row.bytes + parts, row.bytes, "LLM.int8(), a scale a row");
     }
 
     private static TensorRow fourBit(SafetensorsFile file, TensorInfo weight, TensorInfo state) {
@@ -89,7 +118,7 @@ record TensorRow(String name, String dtype, List<Long> shape, long bytes, String
             TensorInfo info = file.tensors().get(weight.name() + part);
             stored += info == null ? 0 : info.byteLength();
         }
-        return new TensorRow(weight.name(), read.type(), read.shape(), stored, read.toString());
+        return new TensorRow(weight.name(), read.type(), read.shape(), stored, weight.byteLength(), read.toString());
     }
 
     /** What bitsandbytes says of a weight. */

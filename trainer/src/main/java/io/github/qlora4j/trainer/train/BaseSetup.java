@@ -1,6 +1,7 @@
 package io.github.qlora4j.trainer.train;
 
 import io.github.qlora4j.quant.FourBitConfig;
+import io.github.qlora4j.quant.Int8Scheme;
 import io.github.qlora4j.quant.KernelChoice;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.Reason;
@@ -41,9 +42,25 @@ public final class BaseSetup {
         Optional<Dtype> dtype = dtype(model.dtype());
         if (quantization.isEmpty()) {
             return new BaseOptions(
-                    dtype, Optional.empty(), Dtype.FLOAT32, model.upcast(), List.of(), KernelChoice.AUTO);
+                    dtype,
+                    Optional.empty(),
+                    Optional.empty(),
+                    Dtype.FLOAT32,
+                    model.upcast(),
+                    List.of(),
+                    KernelChoice.AUTO);
         }
         QuantizationSection q = quantization.get();
+        if (q.loadIn8bit()) {
+            return new BaseOptions(
+                    dtype,
+                    Optional.empty(),
+                    Optional.of(new Int8Scheme(q.llmInt8Threshold())),
+                    Dtype.FLOAT32,
+                    model.upcast(),
+                    q.llmInt8SkipModules(),
+                    q.kernel());
+        }
         ComputeDtype compute = ComputeDtype.of(q.bnb4bitComputeDtype());
         // where products are float32 because bfloat16 is slow here, the rest of the model would be slow in it too
         boolean upcast =
@@ -51,6 +68,7 @@ public final class BaseSetup {
         return new BaseOptions(
                 dtype,
                 Optional.of(new FourBitConfig(q.bnb4bitQuantType(), q.blocksize(), q.bnb4bitUseDoubleQuant())),
+                Optional.empty(),
                 compute.dtype(),
                 upcast,
                 q.llmInt8SkipModules(),

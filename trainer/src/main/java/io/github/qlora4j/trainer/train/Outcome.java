@@ -20,7 +20,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Properties;
 
@@ -46,8 +45,8 @@ final class Outcome {
                 .packing()
                 .ifPresent(p -> notes.add(p.summary(run.data().train().size())));
         base.options()
-                .fourBit()
-                .ifPresent(q -> notes.add("base: " + q.type().name().toLowerCase(Locale.ROOT) + ", "
+                .scheme()
+                .ifPresent(scheme -> notes.add("base: " + scheme + ", "
                         + base.bytes() / 1_000_000 + " MB, products in "
                         + base.options().compute().torchName()));
         run.listener()

@@ -16,7 +16,7 @@ final class Resolved {
         RunConfig resolved = config.with("model.dtype", name(dtype))
                 .with("model.upcast", options.upcast())
                 .with("training.threads", threads);
-        if (config.quantized().isPresent()) {
+        if (config.quantized().isPresent() && config.quantization().loadIn4bit()) {
             resolved = resolved.with("quantization.bnb_4bit_compute_dtype", name(options.compute()));
         }
         return resolved;

@@ -112,9 +112,8 @@ final class Run implements AutoCloseable {
         baseFingerprint = BaseSetup.fingerprint(asked.model().path());
         takeUp(start);
 
-        listener.preparing(options.fourBit()
-                .map(q ->
-                        "loading and quantizing the base to " + q.type().name().toLowerCase(java.util.Locale.ROOT))
+        listener.preparing(options.scheme()
+                .map(scheme -> "loading and quantizing the base to " + scheme)
                 .orElse("loading the base"));
         base = keep(BaseModel.load(asked.model().path(), options));
         BaseSetup.requireUnchanged(asked.model().path(), modelFiles);

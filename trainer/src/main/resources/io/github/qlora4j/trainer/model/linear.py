@@ -3,7 +3,8 @@
 # w holds what is frozen, t what is trained, both under the names of Hugging Face's modules. An adapted layer has
 # NAME.lora_A.weight and NAME.lora_B.weight in t and its scaling in w. Shapes: x [tokens, in], weight [out, in],
 # A [r, in], B [out, r]. The base computes in its weight's dtype, the adapter in its own; the result has x's dtype
-# (bitsandbytes/nn/modules.py Linear4bit.forward, peft/tuners/lora/bnb.py Linear4bit.forward).
+# (bitsandbytes/nn/modules.py Linear4bit.forward, peft/tuners/lora/bnb.py Linear4bit.forward). Where NAME.SCB is in w
+# the weight is int8 and the product is int8_product's (quant's int8.py), in passes without a backward pass alone.
 
 def dropped(x: Tensor, p: float, seed: int) -> Tensor:
   if p > 0.:
@@ -35,11 +36,18 @@ def adapted(y: Tensor, x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], na
 
 def linear(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: float, seed: int) -> Tensor:
   weight = w[name + ".weight"]
-  bias = annotate(Optional[Tensor], None)
   found = bias_of(w, t, name)
-  if len(found) > 0:
-    bias = torch.to(found[0], weight)
-  return adapted(torch.to(torch.linear(torch.to(x, weight), weight, bias), x), x, w, t, name, p, seed)
+  if name + ".SCB" in w:
+    cast = annotate(List[Tensor], [])
+    for b in found:
+      cast = torch.append(cast, torch.to(b, x))
+    y = int8_product(x, weight, w[name + ".SCB"], cast, float(w[name + ".threshold"]))
+  else:
+    bias = annotate(Optional[Tensor], None)
+    if len(found) > 0:
+      bias = torch.to(found[0], weight)
+    y = torch.to(torch.linear(torch.to(x, weight), weight, bias), x)
+  return adapted(y, x, w, t, name, p, seed)
 
 # The layer's result from its product with the weight, which was made elsewhere and is nobody else's.
 def linear_of(product: Tensor, x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str) -> Tensor:

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -171,6 +172,9 @@ class RunVerbsTest {
                 Ran.qlora("merge", "--adapter", run.toString(), "--output", merged.toString(), "--dtype", "float32");
         assertThat(merging.code()).as(merging.err()).isZero();
         assertThat(merging.err()).contains("nf4");
+        assertThat(mergedOntoStored(run).resolve("model.safetensors"))
+                .as("onto the same weights, stored in 4 bits")
+                .hasSameBinaryContentAs(merged.resolve("model.safetensors"));
         Ran whole = Ran.qlora(
                 "eval",
                 "--model",
@@ -191,6 +195,19 @@ class RunVerbsTest {
                                 .get("loss")
                                 .getAsDouble(),
                         org.assertj.core.api.Assertions.within(2e-2));
+    }
+
+    private Path mergedOntoStored(Path run) {
+        String stored = temp.resolve("stored").toString();
+        Path merged = temp.resolve("onto-stored");
+        Ran quantized = Ran.qlora("quantize", "--model", LLAMA, "--output", stored);
+        assertThat(quantized.code()).as(quantized.err()).isZero();
+        String adapter = run.toString();
+        Ran ran = Ran.qlora(
+                "merge", "--adapter", adapter, "--model", stored, "--output", merged.toString(), "--dtype", "float32");
+        assertThat(ran.code()).as(ran.err()).isZero();
+        assertThat(ran.err()).contains("dequantized bitsandbytes weights of " + stored);
+        return merged;
     }
 
     @Test
@@ -214,6 +231,85 @@ class RunVerbsTest {
                 "--output",
                 onTheFly.toString());
         assertThat(stored).hasSameTextualContentAs(onTheFly);
+    }
+
+    @Test
+    void quantizesWithCalibrationAndSaysHowLongItTakes() throws IOException {
+        Path texts = temp.resolve("texts.jsonl");
+        Files.writeString(
+                texts, "{\"text\": \"What is the capital of France?\"}\n{\"input_ids\": [4, 5, 6, 7, 8, 9]}\n");
+        for (String method : new String[] {"gptq", "awq"}) {
+            Path out = temp.resolve(method);
+            Ran ran = Ran.qlora(
+                    "quantize",
+                    "--model",
+                    LLAMA,
+                    "--output",
+                    out.toString(),
+                    "--method",
+                    method,
+                    "--group-size",
+                    "16",
+                    "--calibration",
+                    texts.toString(),
+                    "--calibration-length",
+                    "8");
+            assertThat(ran.code()).as(ran.err()).isZero();
+            assertThat(ran.err())
+                    .contains("2 calibration texts")
+                    .contains("block 1/2")
+                    .contains("0:00 left");
+            Path scores = temp.resolve(method + ".jsonl");
+            Path rows = Path.of(LLAMA).resolve("logprobs.jsonl");
+            assertThat(Ran.qlora(
+                                    "score",
+                                    "--model",
+                                    out.toString(),
+                                    "--data",
+                                    rows.toString(),
+                                    "--output",
+                                    scores.toString())
+                            .code())
+                    .isZero();
+            assertThat(scores).isNotEmptyFile();
+            trainsAnswersAndMerges(method, out);
+        }
+    }
+
+    private void trainsAnswersAndMerges(String method, Path base) throws IOException {
+        Path run = temp.resolve(method + "-run");
+        Ran trained = train(run, "--set", "model.path=" + base);
+        assertThat(trained.code()).as(trained.err()).isZero();
+        Ran answered = Ran.qlora(
+                "generate", "--adapter", run.toString(), "--input-ids", "4,5,6", "--max-new-tokens", "3", "--json");
+        assertThat(answered.code()).as(answered.err()).isZero();
+        Path merged = temp.resolve(method + "-merged");
+        Ran ran = Ran.qlora("merge", "--adapter", run.toString(), "--output", merged.toString());
+        assertThat(ran.code()).as(ran.err()).isZero();
+        assertThat(ran.err()).contains("dequantized " + method + " weights");
+        assertThat(Files.readString(merged.resolve("config.json"))).doesNotContain("quantization_config");
+        try (ModelDirectory files = ModelDirectory.open(merged)) {
+            assertThat(files.names()).noneMatch(name -> name.endsWith(".qweight") || name.endsWith(".scales"));
+            assertThat(files.info("model.layers.1.mlp.down_proj.weight").shape())
+                    .containsExactly(64, 128);
+        }
+    }
+
+    @Test
+    void calibrationFlagsThatDoNotFitTheMethodAreNamed() {
+        String out = temp.resolve("never").toString();
+        Ran bnb = Ran.qlora("quantize", "--model", LLAMA, "--output", out, "--bits", "4");
+        assertThat(bnb.code()).isEqualTo(2);
+        assertThat(bnb.err()).contains("for --method gptq or awq");
+        Ran none = Ran.qlora("quantize", "--model", LLAMA, "--output", out, "--method", "gptq");
+        assertThat(none.code()).isEqualTo(2);
+        assertThat(none.err()).contains("needs --calibration FILE");
+        Ran awq = Ran.qlora("quantize", "--model", LLAMA, "--output", out, "--method", "awq", "--no-sym");
+        assertThat(awq.code()).isEqualTo(2);
+        assertThat(awq.err()).contains("--sym and --desc-act are for gptq");
+        Ran other = Ran.qlora("quantize", "--model", LLAMA, "--output", out, "--method", "exl2");
+        assertThat(other.code()).isEqualTo(2);
+        assertThat(other.err()).contains("bnb-4bit, bnb-8bit, gptq or awq is expected");
     }
 
     @Test

@@ -77,7 +77,14 @@ class ConfigFileTest {
     void quantizationSection_hasItsDefaultsAndGoesWithLoadIn4bitFalse() {
         assertThat(parse(LEAST + "quantization: {}").quantization())
                 .isEqualTo(new QuantizationSection(
-                        true, QuantType.NF4, true, Precision.AUTO, 64, KernelChoice.AUTO, List.of()));
+                        true, false, QuantType.NF4, true, Precision.AUTO, 64, KernelChoice.AUTO, 6.0, List.of()));
+        QuantizationSection eight = parse(LEAST
+                        + "quantization: {load_in_8bit: true, llm_int8_threshold: 5, llm_int8_skip_modules: [v_proj]}")
+                .quantization();
+        assertThat(eight.loadIn4bit()).isFalse();
+        assertThat(eight.loadIn8bit()).isTrue();
+        assertThat(eight.llmInt8Threshold()).isEqualTo(5.0);
+        assertThat(eight.llmInt8SkipModules()).containsExactly("v_proj");
         assertThat(parse(LEAST + "quantization: {load_in_4bit: false}").quantization())
                 .isNull();
         assertThat(parse(LEAST + "quantization: null").quantization()).isNull();
@@ -206,7 +213,13 @@ class ConfigFileTest {
                 "lora: {rank_pattern: {q_proj: 0}} | lora.rank_pattern: expected a whole number of at least 1",
                 "lora: {? [a] : 3} | expected the name of a key",
                 "quantization: {blocksize: 48} | expected one of 32, 64, 128",
-                "quantization: {load_in_8bit: true} | 8-bit bases are not supported yet",
+                "quantization: {load_in_4bit: true, load_in_8bit: true} | quantization.load_in_8bit: excludes quantization.load_in_4bit",
+                "quantization: {load_in_8bit: true, blocksize: 128} | quantization.blocksize: is of load_in_4bit",
+                "quantization: {load_in_8bit: true, bnb_4bit_quant_type: fp4} | quantization.bnb_4bit_quant_type: is of load_in_4bit",
+                "quantization: {load_in_8bit: true, bnb_4bit_use_double_quant: false} | bnb_4bit_use_double_quant: is of load_in_4bit",
+                "quantization: {load_in_8bit: true, bnb_4bit_compute_dtype: float32} | multiplied in model.dtype",
+                "quantization: {llm_int8_threshold: 5} | quantization.llm_int8_threshold: needs quantization.load_in_8bit",
+                "quantization: {load_in_8bit: true, llm_int8_threshold: -1} | llm_int8_threshold: expected a number of at least 0",
                 "training: {memory_budget: 6 gallons} | expected a size such as 6GB",
                 "training: {memory_budget: 0GB} | expected a size such as 6GB",
                 "training: {save_strategy: false} | did you mean no?",

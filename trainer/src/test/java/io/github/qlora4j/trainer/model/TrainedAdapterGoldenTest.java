@@ -7,6 +7,7 @@ import ai.djl.ndarray.NDManager;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.peft.Adapter;
 import io.github.qlora4j.quant.FourBitConfig;
+import io.github.qlora4j.quant.Int8Scheme;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.data.Example;
@@ -38,16 +39,26 @@ class TrainedAdapterGoldenTest {
         return Golden.json(run.resolve("curve.json")).get("mode").getAsString();
     }
 
-    // float32 on both sides, over a float32 base or the same 4-bit bytes
+    private static BaseOptions options(String mode) {
+        return switch (mode) {
+            case "fp32" -> BaseOptions.unquantized(Dtype.FLOAT32);
+            case "nf4-fp32" ->
+                BaseOptions.fourBit(FourBitConfig.DEFAULT, Dtype.FLOAT32).withDtype(Dtype.FLOAT32);
+            case "int8-fp32" -> BaseOptions.eightBit(new Int8Scheme(6)).withDtype(Dtype.FLOAT32);
+            default -> throw new IllegalArgumentException(mode);
+        };
+    }
+
+    // float32 on both sides, over a float32 base or the same 4-bit bytes; in int8 bitsandbytes scores by its own
+    // product
+    // what it trained on the dense weight
     @ParameterizedTest
     @MethodSource("runs")
     void scoresAsInPeft(String name) {
         String model = Golden.json(ROOT.resolve(name).resolve("curve.json"))
                 .get("model")
                 .getAsString();
-        BaseOptions options = mode(ROOT.resolve(name)).equals("fp32")
-                ? BaseOptions.unquantized(Dtype.FLOAT32)
-                : BaseOptions.fourBit(FourBitConfig.DEFAULT, Dtype.FLOAT32).withDtype(Dtype.FLOAT32);
+        BaseOptions options = options(mode(ROOT.resolve(name)));
         try (BaseModel base = BaseModel.load(Golden.model(model), options);
                 NDManager manager = Torch.newManager();
                 Adapter adapter = Adapter.load(

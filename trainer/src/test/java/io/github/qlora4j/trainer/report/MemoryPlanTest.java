@@ -14,7 +14,9 @@ import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.OptimizerName;
 import io.github.qlora4j.trainer.model.ModelConfig;
+import io.github.qlora4j.trainer.report.PlanSettings.EightBit;
 import io.github.qlora4j.trainer.report.PlanSettings.FourBit;
+import io.github.qlora4j.trainer.report.PlanSettings.Quantized;
 import io.github.qlora4j.trainer.report.PlanSettings.Trained;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -61,10 +63,10 @@ class MemoryPlanTest {
         return new ModelShape(ModelConfig.read(dir));
     }
 
-    private static PlanSettings settings(Trained trained, FourBit fourBit) {
+    private static PlanSettings settings(Trained trained, Quantized quantized) {
         return new PlanSettings(
                 Dtype.BFLOAT16,
-                fourBit,
+                quantized,
                 Dtype.BFLOAT16,
                 false,
                 trained,
@@ -124,10 +126,12 @@ class MemoryPlanTest {
     void footprint_isTransformers(Map.Entry<String, JsonElement> named) throws IOException {
         for (JsonElement element : named.getValue().getAsJsonArray()) {
             JsonObject row = element.getAsJsonObject();
-            FourBit fourBit = row.get("double_quant").isJsonNull()
-                    ? null
-                    : new FourBit(64, row.get("double_quant").getAsBoolean());
-            MemoryPlan plan = MemoryPlan.of(shape(row.getAsJsonObject("config")), settings(NOTHING, fourBit));
+            Quantized quantized = row.has("int8")
+                    ? new EightBit()
+                    : row.get("double_quant").isJsonNull()
+                            ? null
+                            : new FourBit(64, row.get("double_quant").getAsBoolean());
+            MemoryPlan plan = MemoryPlan.of(shape(row.getAsJsonObject("config")), settings(NOTHING, quantized));
             assertThat(plan.footprintBytes())
                     .as(row.toString())
                     .isEqualTo(row.get("footprint").getAsLong());

@@ -11,6 +11,7 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import io.github.qlora4j.peft.Adapter;
 import io.github.qlora4j.quant.FourBitConfig;
+import io.github.qlora4j.quant.Int8Scheme;
 import io.github.qlora4j.quant.safetensors.SafetensorsFile;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
@@ -109,7 +110,18 @@ class TrainingCurveGoldenTest {
         for (String name : runs("nf4-bf16-upcast")) {
             cases.add(Arguments.of(name, fourBit(Dtype.BFLOAT16).withUpcast(true), 2e-3));
         }
+        // training multiplies by the dense weight, as bitsandbytes does on a CPU: nothing is rounded to int8 on the way
+        for (String name : runs("int8-fp32")) {
+            cases.add(Arguments.of(name, int8(Dtype.FLOAT32), 1e-4));
+        }
+        for (String name : runs("int8-bf16")) {
+            cases.add(Arguments.of(name, int8(Dtype.BFLOAT16), 2 * apart(name)));
+        }
         return cases.build();
+    }
+
+    private static BaseOptions int8(Dtype dtype) {
+        return BaseOptions.eightBit(new Int8Scheme(6)).withDtype(dtype);
     }
 
     private static double apart(String name) {

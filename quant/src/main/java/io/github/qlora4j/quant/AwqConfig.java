@@ -1,0 +1,25 @@
+package io.github.qlora4j.quant;
+
+/**
+ * How a matrix is quantized by AWQ, to {@link AwqWeight#BITS} bits with zero points; names and defaults are those of
+ * {@code AwqConfig} in transformers.
+ *
+ * @param groupSize inputs that share scales and zero points; −1 for all of a row
+ */
+public record AwqConfig(int groupSize) {
+
+    /** Groups of 128. */
+    public static final AwqConfig DEFAULT = new AwqConfig(128);
+
+    /** Checks the group size; throws {@link QloraException} where the original would not take it. */
+    public AwqConfig {
+        if (groupSize != -1 && groupSize < 1) {
+            throw new QloraException("group_size " + groupSize + " is neither -1 nor at least 1");
+        }
+    }
+
+    /** Inputs of a group in a layer of so many. */
+    public long size(long inputs) {
+        return groupSize == -1 ? inputs : groupSize;
+    }
+}

@@ -1,0 +1,63 @@
+# LLM.int8(): rows of int8 with one scale each, and their product. TorchScript, compiled at start-up.
+#
+# Operation for operation what bitsandbytes 0.50.2 does on a CPU (backends/default/ops.py, backends/cpu/ops.py;
+# MatMul8bitLt in autograd/_functions.py), so that results are its bits. cb is int8 [out, in], scb the largest
+# absolute value of each row, float32 [out]. Python's 127.0 / x is torch.reciprocal(x) * 127, which rounds twice.
+
+# Scales by rows for values up to `largest` in each; a row of zeros stays zeros, where bitsandbytes casts NaN to int8.
+def int8_scales(largest: Tensor) -> Tensor:
+  scales = torch.mul(torch.reciprocal(largest), 127.)
+  return torch.unsqueeze(torch.masked_fill(scales, torch.eq(largest, 0.), 0.), 1)
+
+# [codes, largest of each row] of a weight, which goes through float16 whatever its dtype; a window of rows at a time.
+def int8_rows(weight: Tensor, window: int) -> List[Tensor]:
+  codes = annotate(List[Tensor], [])
+  largest = annotate(List[Tensor], [])
+  for part in torch.split(torch.detach(weight), window, 0):
+    h = torch.to(part, 5)
+    r = torch.to(torch.amax(torch.abs(h), [1]), 6)
+    codes = torch.append(codes, torch.to(torch.round(torch.mul(h, int8_scales(r))), 1))
+    largest = torch.append(largest, r)
+  return [torch.cat(codes), torch.cat(largest)]
+
+# The weight into target, of whatever dtype, rounded once; a window of rows at a time.
+def int8_dense(target: Tensor, cb: Tensor, scb: Tensor, window: int) -> Tensor:
+  scales = torch.unsqueeze(torch.mul(scb, 0.007874015748031496), 1)
+  if ops.prim.dtype(target) == 6:
+    torch.mul_(torch.copy_(target, cb), scales)
+  else:
+    targets = torch.split(target, window, 0)
+    codes = torch.split(cb, window, 0)
+    parts = torch.split(scales, window, 0)
+    for i in range(len(codes)):
+      torch.copy_(targets[i], torch.mul_(torch.to(codes[i], 6), parts[i]))
+  return target
+
+# x [tokens, in] times the weight, in x's dtype. Columns of x with an element of at least the threshold are multiplied
+# in that dtype, the others in int8; threshold 0 means none. The bias, a list of one or none, is added in float32.
+def int8_product(x: Tensor, cb: Tensor, scb: Tensor, bias: List[Tensor], threshold: float) -> Tensor:
+  h = torch.to(x, 5)
+  size = torch.abs(h)
+  columns = annotate(List[Tensor], [])
+  if threshold > 0.:
+    outliers = torch.ge(size, threshold)
+    found = torch.any(outliers, 0)
+    if bool(torch.any(found)):
+      columns = [torch.view(torch.nonzero(found), [-1])]
+      size = torch.masked_fill_(size, outliers, 0.)
+      h = torch.masked_fill(h, outliers, 0.)
+  largest = torch.to(torch.amax(size, [1]), 6)
+  codes = torch.to(torch.round_(torch.mul(h, int8_scales(largest))), 1)
+  if len(columns) > 0:
+    codes = torch.index_fill_(codes, 1, columns[0], 0)
+  products = torch._int_mm(codes, torch.t(cb))
+  y = torch.mul(torch.unsqueeze(largest, 1), torch.unsqueeze(scb, 0))
+  y = torch.mul_(torch.mul_(y, products), 6.200124e-05)
+  if len(bias) > 0:
+    y = torch.add_(y, bias[0])
+  y = torch.to(y, x)
+  if len(columns) > 0:
+    weights = torch.mul(torch.index_select(cb, 1, columns[0]), torch.unsqueeze(scb, 1))
+    weights = torch.to(torch.mul(weights, 0.007874015718698502), x)
+    y = torch.addmm(y, torch.index_select(x, 1, columns[0]), torch.t(weights))
+  return y

@@ -1,0 +1,174 @@
+package io.github.qlora4j.quant;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.quant.torch.Torch;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Base64;
+import java.util.List;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Compares with bitsandbytes' Linear8bitLt on a CPU; scripts/golden/int8.py made the values. */
+class Int8WeightTest {
+
+    @BeforeAll
+    static void oneThread() {
+        Torch.setThreads(1);
+    }
+
+    static List<JsonElement> cases() throws IOException {
+        return JsonParser.parseString(Files.readString(Path.of("src/test/resources/golden/int8.json")))
+                .getAsJsonArray()
+                .asList();
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void codesDenseWeightAndProductEqualBitsandbytes(JsonElement element) {
+        JsonObject expected = element.getAsJsonObject();
+        Dtype dtype = Dtype.ofTorchName(expected.get("dtype").getAsString());
+        int tokens = expected.get("tokens").getAsInt();
+        int cols = expected.get("cols").getAsInt();
+        int rows = expected.get("rows").getAsInt();
+        int seed = expected.get("seed").getAsInt();
+        JsonArray outliers = expected.getAsJsonArray("outliers");
+        try (NDManager manager = Torch.newManager();
+                Scratch scratch = new Scratch()) {
+            NDArray matrix = tensor(manager, dtype, GoldenInputs.values(rows * cols, seed), rows, cols);
+            float[] activations = GoldenInputs.values(tokens * cols, seed + 1);
+            for (int i = 0; i < activations.length; i++) {
+                activations[i] *= 16;
+            }
+            for (JsonElement place : outliers) {
+                JsonArray at = place.getAsJsonArray();
+                activations[at.get(0).getAsInt() * cols + at.get(1).getAsInt()] =
+                        at.get(2).getAsFloat();
+            }
+            NDArray x = tensor(manager, dtype, activations, tokens, cols);
+            try (Int8Weight weight =
+                    Int8Weight.quantize(matrix, expected.get("threshold").getAsDouble())) {
+                assertThat(sha(weight.codes())).isEqualTo(text(expected, "codes"));
+                assertThat(sha(weight.scales())).isEqualTo(text(expected, "scales"));
+                assertThat(sha(weight.dense(dtype, scratch))).isEqualTo(text(expected, "dense"));
+                assertThat(weight.bytes()).isEqualTo(rows * cols + 4L * rows);
+                byte[] before = bytes(x);
+                NDArray y = expected.get("bias").getAsBoolean()
+                        ? weight.product(manager, x, tensor(manager, dtype, GoldenInputs.values(rows, seed + 3), rows))
+                        : weight.product(manager, x);
+                assertThat(bytes(x)).as("x is left alone").isEqualTo(before);
+                if (outliers.isEmpty()) {
+                    assertThat(sha(y)).isEqualTo(text(expected, "y"));
+                } else {
+                    assertClose(manager, y, dtype, text(expected, "y"));
+                }
+            }
+        }
+    }
+
+    /**
+     * The columns of outliers go through a floating-point product, whose order of sums is the CPU's: a unit in the last
+     * place of the largest value.
+     */
+    private static void assertClose(NDManager manager, NDArray y, Dtype dtype, String base64) {
+        byte[] raw = Base64.getDecoder().decode(base64);
+        NDArray theirs = Torch.empty(manager, dtype, Torch.shape(y));
+        Torch.bytes(theirs, 0, raw.length).put(raw);
+        float[] expected = Torch.toFloats(theirs);
+        float[] found = Torch.toFloats(y);
+        float largest = 0;
+        for (float value : expected) {
+            largest = Math.max(largest, Math.abs(value));
+        }
+        float unit = largest
+                * switch (dtype) {
+                    case FLOAT32 -> 0x1p-23f;
+                    case FLOAT16 -> 0x1p-10f;
+                    default -> 0x1p-7f;
+                };
+        for (int i = 0; i < expected.length; i++) {
+            assertThat(found[i]).as("element %d", i).isCloseTo(expected[i], within(unit));
+        }
+    }
+
+    @Test
+    void rowsOfZerosStayZeros() {
+        try (NDManager manager = Torch.newManager();
+                Scratch scratch = new Scratch();
+                Int8Weight weight =
+                        Int8Weight.quantize(Torch.ofFloats(manager, new float[] {0, 0, 0, 1, -2, 0.5f}, 2, 3), 6)) {
+            assertThat(Torch.toFloats(weight.codes())).containsExactly(0, 0, 0, 64, -127, 32);
+            assertThat(Torch.toFloats(weight.dense(Dtype.FLOAT32, scratch)))
+                    .startsWith(0, 0, 0)
+                    .doesNotContain(Float.NaN);
+            NDArray zeros = Torch.zeros(manager, Dtype.FLOAT32, 2, 3);
+            assertThat(Torch.toFloats(weight.product(manager, zeros))).containsOnly(0);
+        }
+    }
+
+    @Test
+    void operandsAreTheTensorsThemselves() {
+        try (NDManager manager = Torch.newManager();
+                Scratch scratch = new Scratch();
+                Int8Weight weight = Int8Weight.quantize(Torch.ofFloats(manager, new float[] {1, 2}, 1, 2), 0.3)) {
+            assertThat(weight.operands(Dtype.BFLOAT16, scratch))
+                    .containsEntry("weight", weight.codes())
+                    .containsEntry("SCB", weight.scales())
+                    .containsOnlyKeys("weight", "SCB", "threshold");
+            NDArray threshold = weight.operands(Dtype.BFLOAT16, scratch).get("threshold");
+            assertThat(Torch.bytes(threshold, 0, 8).getDouble()).isEqualTo(0.3);
+        }
+    }
+
+    @Test
+    void whatFloat16CannotHoldIsRefused() {
+        try (NDManager manager = Torch.newManager()) {
+            for (float bad : new float[] {Float.NaN, Float.NEGATIVE_INFINITY, 70_000f}) {
+                NDArray matrix = Torch.ofFloats(manager, new float[] {1, 2, 3, bad}, 2, 2);
+                assertThatThrownBy(() -> Int8Weight.quantize(matrix, 6))
+                        .isInstanceOf(QloraException.class)
+                        .hasMessageContaining("row 1 holds an element that is not finite in float16");
+            }
+            NDArray whole = Torch.zeros(manager, Dtype.INT32, 2, 2);
+            assertThatThrownBy(() -> Int8Weight.quantize(whole, 6))
+                    .hasMessageContaining("dtype int32 cannot be quantized to eight bits");
+            NDArray fine = Torch.zeros(manager, Dtype.FLOAT32, 2, 2);
+            assertThatThrownBy(() -> Int8Weight.quantize(fine, -1)).isInstanceOf(IllegalArgumentException.class);
+            assertThatThrownBy(() -> Int8Weight.quantize(fine, Double.NaN))
+                    .isInstanceOf(IllegalArgumentException.class);
+        }
+    }
+
+    private static NDArray tensor(NDManager manager, Dtype dtype, float[] values, long... shape) {
+        NDArray tensor = Torch.empty(manager, dtype, shape);
+        Torch.bytes(tensor, 0, Torch.byteSize(tensor)).put(GoldenInputs.memory(dtype, values));
+        return tensor;
+    }
+
+    private static byte[] bytes(NDArray tensor) {
+        byte[] bytes = new byte[(int) Torch.byteSize(tensor)];
+        Torch.bytes(tensor, 0, bytes.length).get(bytes);
+        return bytes;
+    }
+
+    private static String text(JsonObject object, String key) {
+        return object.get(key).getAsString();
+    }
+
+    private static String sha(NDArray tensor) {
+        return GoldenInputs.sha256(Torch.bytes(tensor, 0, Torch.byteSize(tensor)));
+    }
+}
