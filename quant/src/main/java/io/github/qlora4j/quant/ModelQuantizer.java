@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.internal.NewDirectory;
 import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.ShardedSafetensorsWriter;
@@ -16,7 +17,6 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -24,7 +24,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Predicate;
-import java.util.stream.Stream;
 
 /**
  * Turns a model directory into one whose linear layers are stored in four bits, as transformers loads it.
@@ -41,7 +40,6 @@ import java.util.stream.Stream;
 public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel, long maxShardBytes) {
 
     private static final long WINDOW = 1L << 30;
-    private static final List<String> COPIED = List.of(".json", ".jinja", ".model", ".txt", ".tiktoken");
 
     private record Spooled(TensorSpec spec, long position) {}
 
@@ -54,7 +52,6 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
      * @throws QloraException if the model cannot be read, is quantized already, or the output cannot be written
      */
     public void quantize(Path model, Path output, Predicate<String> linear) {
-        Path directory = null;
         try (ModelDirectory source = ModelDirectory.open(model)) {
             JsonObject settings = StrictJson.readObject(model.resolve("config.json"));
             if (settings.has("quantization_config") || FourBitCheckpoint.isQuantized(source)) {
@@ -66,22 +63,14 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
                 throw new QloraException(
                         model + ": none of its " + source.names().size() + " tensors is a linear layer to quantize");
             }
-            checkOutput(output);
-            Path parent = Files.createDirectories(output.toAbsolutePath().getParent());
-            checkRoom(source, names, parent);
-            // Not createTempDirectory: that is its owner's alone, and the output is not.
-            directory = Files.createDirectory(parent.resolve(
-                    output.getFileName() + ".tmp" + ProcessHandle.current().pid()));
-            write(source, names, directory);
-            copyOthers(model, directory);
-            writeConfig(settings, directory);
-            Files.deleteIfExists(output);
-            Files.move(directory, output, StandardCopyOption.ATOMIC_MOVE);
-            directory = null;
+            try (NewDirectory directory = NewDirectory.begin(output, bytes(source, names))) {
+                write(source, names, directory.path());
+                directory.copyOthers(model);
+                writeConfig(settings, directory.path());
+                directory.finish();
+            }
         } catch (IOException e) {
             throw new QloraException(output + ": cannot be written: " + e, e);
-        } finally {
-            delete(directory);
         }
     }
 
@@ -93,30 +82,15 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
         }
     }
 
-    private static void checkOutput(Path output) throws IOException {
-        if (Files.isDirectory(output)) {
-            try (Stream<Path> entries = Files.list(output)) {
-                if (entries.findAny().isPresent()) {
-                    throw new QloraException(output + ": the directory is not empty; name another, or remove it");
-                }
-            }
-        } else if (Files.exists(output)) {
-            throw new QloraException(output + ": this is a file; a directory was expected");
-        }
-    }
-
-    private void checkRoom(ModelDirectory source, List<String> quantized, Path parent) throws IOException {
+    /** What the disk must have room for meanwhile. */
+    private long bytes(ModelDirectory source, List<String> quantized) {
         long needed = 0;
         for (String name : source.names()) {
             TensorInfo info = source.info(name);
             // twice: in the spool and in the file; 2 KiB for the maps and the state
             needed += quantized.contains(name) ? 2 * (config.bytes(info.elements()) + 2048) : info.byteLength();
         }
-        long room = Files.getFileStore(parent).getUsableSpace();
-        if (room < needed) {
-            throw new QloraException(parent + ": " + needed
-                    + " bytes are needed while quantizing, the disk has room for " + room + "; nothing was written");
-        }
+        return needed;
     }
 
     private void write(ModelDirectory source, List<String> linear, Path directory) throws IOException {
@@ -190,21 +164,6 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
         return tensor;
     }
 
-    /** Tokenizer, generation settings and licence notes come along; weights and their index do not. */
-    private static void copyOthers(Path model, Path directory) throws IOException {
-        List<Path> files;
-        try (Stream<Path> entries = Files.list(model)) {
-            files = entries.filter(Files::isRegularFile).toList();
-        }
-        for (Path file : files) {
-            String name = file.getFileName().toString();
-            boolean weights = name.endsWith(".index.json") || name.equals("config.json");
-            if (!weights && (COPIED.stream().anyMatch(name::endsWith) || name.startsWith("LICENSE"))) {
-                Files.copy(file, directory.resolve(name));
-            }
-        }
-    }
-
     private void writeConfig(JsonObject settings, Path directory) throws IOException {
         Map<String, com.google.gson.JsonElement> sorted = new TreeMap<>(settings.asMap());
         sorted.put("quantization_config", FourBitCheckpoint.quantizationConfig(config, compute));
@@ -217,19 +176,5 @@ public record ModelQuantizer(FourBitConfig config, Dtype compute, Kernel kernel,
                 .create()
                 .toJson(json);
         Files.writeString(directory.resolve("config.json"), text + "\n");
-    }
-
-    private static void delete(Path directory) {
-        if (directory == null) {
-            return;
-        }
-        try (Stream<Path> entries = Files.list(directory)) {
-            for (Path file : entries.toList()) {
-                Files.delete(file);
-            }
-            Files.delete(directory);
-        } catch (IOException e) {
-            // What is left carries .tmp in its name and is in nobody's way.
-        }
     }
 }
