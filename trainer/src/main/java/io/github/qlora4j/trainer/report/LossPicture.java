@@ -1,21 +1,11 @@
 package io.github.qlora4j.trainer.report;
 
 import com.google.gson.JsonObject;
-import io.github.qlora4j.quant.QloraException;
 import java.awt.BasicStroke;
 import java.awt.Color;
-import java.io.BufferedOutputStream;
-import java.io.IOException;
-import java.io.OutputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
-import org.knowm.xchart.BitmapEncoder;
-import org.knowm.xchart.BitmapEncoder.BitmapFormat;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
@@ -24,7 +14,6 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** The picture of a run: loss over steps, its running mean where there are many, and the evaluation loss. */
 public final class LossPicture {
-    private static final Logger LOG = LogManager.getLogger(LossPicture.class);
     private static final int WIDTH = 900;
     private static final int HEIGHT = 540;
     private static final int MANY = 40;
@@ -39,7 +28,7 @@ public final class LossPicture {
      * @param metrics the metrics file
      * @param png the picture to write
      * @return whether there is a picture now
-     * @throws QloraException if a file cannot be read or written
+     * @throws io.github.qlora4j.quant.QloraException if a file cannot be read or written
      */
     public static boolean draw(Path metrics, Path png) {
         Series loss = new Series();
@@ -51,20 +40,7 @@ public final class LossPicture {
         if (loss.steps.isEmpty() && evalLoss.steps.isEmpty()) {
             return false;
         }
-        Path beside = png.resolveSibling(png.getFileName() + ".tmp");
-        try {
-            try (OutputStream out = new BufferedOutputStream(Files.newOutputStream(beside))) {
-                BitmapEncoder.saveBitmap(chart(loss, evalLoss), out, BitmapFormat.PNG);
-            }
-            Files.move(beside, png, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
-            return true;
-        } catch (IOException e) {
-            throw new QloraException(png + ": cannot be written: " + e.getMessage(), e);
-        } catch (RuntimeException | LinkageError | InternalError e) {
-            LOG.warn("no loss picture: this Java cannot draw ({}); install fontconfig and a font", e.toString());
-            deleteQuietly(beside);
-            return false;
-        }
+        return Png.write(png, chart(loss, evalLoss));
     }
 
     private static XYChart chart(Series loss, Series evalLoss) {
@@ -107,14 +83,6 @@ public final class LossPicture {
         series.setLineStyle(new BasicStroke(width));
         series.setMarker(SeriesMarkers.NONE);
         return series;
-    }
-
-    private static void deleteQuietly(Path file) {
-        try {
-            Files.deleteIfExists(file);
-        } catch (IOException e) {
-            LOG.debug("{}: {}", file, e.toString());
-        }
     }
 
     /** Points of one line of the picture. */
