@@ -56,8 +56,8 @@ Sampling topK30 = new Sampling(1.0, 30, 1.0, 1.0, 42);
 LanguageModel original = LanguageModel.builder().setModel(base).build();
 LanguageModel absmaxModel = LanguageModel.builder().setModel(output.resolve("absmax")).build();
 LanguageModel zeroPointModel = LanguageModel.builder().setModel(output.resolve("zeropoint")).build();
-String begin = "The plural of mouse is";
-String sample(LanguageModel model) { return begin + model.generate(new Prompt.Text(begin), topK30, 40, piece -> {}).text(); }
+String begin = "The";
+String sample(LanguageModel model) { return begin + model.generate(new Prompt.Text(begin), topK30, 60, piece -> {}).text(); }
 String originalText = sample(original);
 String absmaxText = sample(absmaxModel);
 String zeroPointText = sample(zeroPointModel);

@@ -156,7 +156,7 @@ public final class SchemePictures {
                 .yAxisTitle(y)
                 .build();
         chart.getStyler()
-                .setLegendPosition(LegendPosition.InsideNE)
+                .setLegendPosition(LegendPosition.OutsideS)
                 .setChartBackgroundColor(Color.WHITE)
                 .setPlotBorderVisible(false);
         return chart;
