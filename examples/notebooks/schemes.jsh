@@ -69,7 +69,9 @@ double perplexity(LanguageModel model, String text) {
     for (float score : scores) sum += score;
     return Math.exp(-sum / scores.length);
 }
-System.out.printf("perplexity: original %.3f, absmax %.3f, zero point %.3f%n", perplexity(original, originalText), perplexity(absmaxModel, originalText), perplexity(zeroPointModel, originalText));
+double originalPerplexity = perplexity(original, originalText);
+double absmaxPerplexity = perplexity(absmaxModel, originalText);
+double zeroPointPerplexity = perplexity(zeroPointModel, originalText);
 zeroPointModel.close();
 absmaxModel.close();
 original.close();
