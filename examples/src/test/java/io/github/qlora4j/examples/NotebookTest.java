@@ -60,6 +60,27 @@ class NotebookTest {
     }
 
     @Test
+    void schemesRuns() throws IOException {
+        System.setProperty("quickstart", Path.of("quickstart").toAbsolutePath().toString());
+        System.setProperty("output", directory.resolve("schemes").toString());
+        try {
+            String shown = run(Path.of("notebooks/schemes.jsh"));
+            assertThat(succeeded).as(shown).isTrue();
+            assertThat(shown)
+                    .contains("[28, -12, -101, 28, -73, 19, 56, 127]")
+                    .containsPattern("originalText ==> \"The.+")
+                    .containsPattern("zeroPointPerplexity ==> [1-9]\\.");
+            assertThat(directory.resolve("schemes"))
+                    .isDirectoryContaining("glob:**/absmax.png")
+                    .isDirectoryContaining("glob:**/zeropoint.png")
+                    .isDirectoryContaining("glob:**/blocks.png");
+        } finally {
+            System.clearProperty("quickstart");
+            System.clearProperty("output");
+        }
+    }
+
+    @Test
     void stopsAtTheLineThatDoesNotCompile() throws IOException {
         String shown = notebook("int a = 1;\n// prose\nint twice(int x) {\n    return x * true;\n}\nint never = 3;\n");
         assertThat(succeeded).isFalse();

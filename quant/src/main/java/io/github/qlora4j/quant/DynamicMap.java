@@ -15,13 +15,16 @@ import java.util.Arrays;
  */
 public final class DynamicMap {
 
+    private static final int EXPONENT_BITS = 7;
+
+    /** Python's 10 ** -k; a table, as Math.pow may differ in the last bit. */
+    private static final float[] SCALES = {1f, 1e-1f, 1e-2f, 1e-3f, 1e-4f, 1e-5f, 1e-6f};
+
     /** For values of both signs: absmax around its mean, Adam's first moment. */
-    public static final DynamicMap SIGNED = new DynamicMap(create(true));
+    public static final DynamicMap SIGNED = new DynamicMap(create(true, EXPONENT_BITS, 8));
 
     /** For values from 0 up: Adam's second moment. */
-    public static final DynamicMap UNSIGNED = new DynamicMap(create(false));
-
-    private static final int EXPONENT_BITS = 7;
+    public static final DynamicMap UNSIGNED = new DynamicMap(create(false, EXPONENT_BITS, 8));
 
     private final float[] values;
     private final ByteBuffer memory;
@@ -53,35 +56,45 @@ public final class DynamicMap {
         return memory;
     }
 
-    private static float[] create(boolean signed) {
+    /**
+     * The numbers of {@code create_dynamic_map} for other widths: ascending, 2^totalBits of them.
+     *
+     * @param maxExponentBits the most bits of the exponent, less than {@code totalBits}; without signs one less
+     * @param totalBits 2 to 8
+     * @throws QloraException if there is no such map
+     */
+    public static float[] create(boolean signed, int maxExponentBits, int totalBits) {
+        int least = signed ? 1 : totalBits - 1; // bitsandbytes' own count does not come out below it
+        if (totalBits < 2 || totalBits > 8 || maxExponentBits < least || maxExponentBits >= totalBits) {
+            throw new QloraException("a dynamic map of " + totalBits + " bits, " + maxExponentBits
+                    + " of them the exponent's: expected 2 to 8 bits, and " + least + " to " + (totalBits - 1));
+        }
         try (NDManager manager = Torch.newManager()) {
-            return create(signed, TorchScript.load(DynamicMap.class, "weights.py"), manager);
+            return create(
+                    signed, maxExponentBits, totalBits, TorchScript.load(DynamicMap.class, "weights.py"), manager);
         }
     }
 
-    private static float[] create(boolean signed, TorchScript script, NDManager manager) {
-        double[] data = new double[256];
+    private static float[] create(
+            boolean signed, int maxExponentBits, int totalBits, TorchScript script, NDManager manager) {
+        float[] values = new float[1 << totalBits];
+        int fractionBits = totalBits - 1 - maxExponentBits;
         int count = 0;
-        for (int i = 0; i < EXPONENT_BITS; i++) {
-            int items = (1 << (signed ? i : i + 1)) + 1;
-            float[] boundaries = linspace(script, manager, items);
-            // Python's 10 ** -k; a table, as Math.pow may differ in the last bit.
-            double scale = new double[] {1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1}[i];
-            for (int k = 0; k + 1 < items; k++) {
+        for (int i = 0; i <= maxExponentBits; i++) {
+            // the last round is what is left where the exponent does not take all bits
+            int items = i == maxExponentBits ? (1 << fractionBits) - 1 : 1 << i + fractionBits + (signed ? 0 : 1);
+            float scale = SCALES[Math.max(0, maxExponentBits - 1 - i)];
+            float[] boundaries = linspace(script, manager, items + 1);
+            for (int k = 0; k < items; k++) {
                 float mean = (boundaries[k] + boundaries[k + 1]) / 2.0f;
-                float value = (float) scale * mean;
-                data[count++] = value;
+                values[count++] = scale * mean;
                 if (signed) {
-                    data[count++] = -value;
+                    values[count++] = -(scale * mean);
                 }
             }
         }
-        data[count++] = 0;
-        data[count++] = 1;
-        float[] values = new float[256];
-        for (int i = 0; i < count; i++) {
-            values[i] = (float) data[i];
-        }
+        // and 0, which the array holds already
+        values[count + 1] = 1;
         Arrays.sort(values);
         return values;
     }

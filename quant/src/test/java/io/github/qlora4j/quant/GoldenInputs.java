@@ -8,11 +8,11 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
 /** The inputs of scripts/golden/quant.py and grouped.py, made here again from the same integer hash. */
-final class GoldenInputs {
+public final class GoldenInputs {
 
     private GoldenInputs() {}
 
-    static float[] values(int n, int seed) {
+    public static float[] values(int n, int seed) {
         float[] values = new float[n];
         for (int i = 0; i < n; i++) {
             int h = i * 0x9E3779B1 + seed * 0x85EBCA6B;
@@ -54,7 +54,7 @@ final class GoldenInputs {
         return values;
     }
 
-    static ByteBuffer memory(Dtype dtype, float[] values) {
+    public static ByteBuffer memory(Dtype dtype, float[] values) {
         ByteBuffer memory = direct((long) values.length * dtype.bytes());
         for (float value : values) {
             switch (dtype) {
@@ -70,7 +70,7 @@ final class GoldenInputs {
         return ByteBuffer.allocateDirect(Math.toIntExact(bytes)).order(ByteOrder.LITTLE_ENDIAN);
     }
 
-    static String sha256(ByteBuffer bytes) {
+    public static String sha256(ByteBuffer bytes) {
         try {
             MessageDigest digest = MessageDigest.getInstance("SHA-256");
             digest.update(bytes.duplicate());

@@ -29,7 +29,7 @@ final class ProcessSettings {
     private static final int OLD_MOST = 32 << 20;
 
     private static final Map<String, String> DEFAULTS = Map.of(
-            "GOMP_SPINCOUNT", "20000",
+            "GOMP_SPINCOUNT", "100000",
             "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128",
             "LRU_CACHE_CAPACITY", "128");
 

@@ -11,6 +11,7 @@ final class Verbs implements IFactory {
             PlanVerb.class,
             PreviewVerb.class,
             QuantizeVerb.class,
+            CompareVerb.class,
             ScoreVerb.class,
             EvalVerb.class,
             GenerateVerb.class,

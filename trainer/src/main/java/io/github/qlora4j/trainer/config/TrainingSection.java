@@ -62,8 +62,8 @@ public record TrainingSection(
         MemorySize pagedResident,
 
         @Key(
-                value = "Compute activations again in the backward pass: true, false, or auto for as few layers as"
-                        + " memory_budget allows.",
+                value = "Compute activations again in the backward pass: true (but for as many layers as 128 MiB hold),"
+                        + " false, or auto for as few layers as memory_budget allows.",
                 orElse = "true")
         GradientCheckpointing gradientCheckpointing,
 

@@ -1,17 +1,11 @@
 package io.github.qlora4j.trainer.report;
 
 import com.google.gson.JsonObject;
-import io.github.qlora4j.quant.QloraException;
 import java.awt.BasicStroke;
 import java.awt.Color;
-import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import org.apache.logging.log4j.LogManager;
-import org.apache.logging.log4j.Logger;
-import org.knowm.xchart.BitmapEncoder;
-import org.knowm.xchart.BitmapEncoder.BitmapFormat;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
@@ -20,7 +14,6 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** The picture of a run: loss over steps, its running mean where there are many, and the evaluation loss. */
 public final class LossPicture {
-    private static final Logger LOG = LogManager.getLogger(LossPicture.class);
     private static final int WIDTH = 900;
     private static final int HEIGHT = 540;
     private static final int MANY = 40;
@@ -35,7 +28,7 @@ public final class LossPicture {
      * @param metrics the metrics file
      * @param png the picture to write
      * @return whether there is a picture now
-     * @throws QloraException if a file cannot be read or written
+     * @throws io.github.qlora4j.quant.QloraException if a file cannot be read or written
      */
     public static boolean draw(Path metrics, Path png) {
         Series loss = new Series();
@@ -47,15 +40,7 @@ public final class LossPicture {
         if (loss.steps.isEmpty() && evalLoss.steps.isEmpty()) {
             return false;
         }
-        try {
-            AtomicFile.write(png, out -> BitmapEncoder.saveBitmap(chart(loss, evalLoss), out, BitmapFormat.PNG));
-            return true;
-        } catch (IOException e) {
-            throw new QloraException(png + ": cannot be written: " + e.getMessage(), e);
-        } catch (RuntimeException | LinkageError | InternalError e) {
-            LOG.warn("no loss picture: this Java cannot draw ({}); install fontconfig and a font", e.toString());
-            return false;
-        }
+        return Png.write(png, chart(loss, evalLoss));
     }
 
     private static XYChart chart(Series loss, Series evalLoss) {

@@ -4,6 +4,8 @@ import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.model.Family.Linear;
+import io.github.qlora4j.trainer.model.ModelConfig;
+import io.github.qlora4j.trainer.model.Recomputation;
 import io.github.qlora4j.trainer.report.PlanSettings.EightBit;
 import io.github.qlora4j.trainer.report.PlanSettings.FourBit;
 import java.util.ArrayList;
@@ -24,8 +26,6 @@ import java.util.Locale;
 public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> stages) {
     /** JVM, libtorch and the tokenizer before a weight is loaded, as measured on Linux. */
     static final long PROGRAM = 300_000_000;
-    /** Positions of one chunk of the head. */
-    private static final long HEAD_CHUNK = 256;
 
     private static final long NESTED_BLOCK = 256;
 
@@ -157,17 +157,20 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
             items.addAll(trained());
             items.add(new Item("gradients (float32)", settings.adapter().total() * Float.BYTES));
             items.add(new Item("a layer's weights, dequantized or cast", scratch()));
-            long compute = settings.compute().bytes();
+            ModelConfig config = shape.config();
+            Dtype stream = settings.upcast() ? Dtype.FLOAT32 : settings.dtype();
             long recomputed = settings.recomputedLayers();
-            long kept = shape.layers() - recomputed;
-            items.add(new Item("activations of layers computed again", recomputed * settings.tokens() * checkpoint()));
+            long whole = shape.layers() - recomputed;
+            long kept = Recomputation.keptBytesPerToken(config, stream);
+            long parts = Recomputation.partsBytesPerToken(config, stream);
+            items.add(new Item("activations of layers computed again", recomputed * settings.tokens() * kept));
+            items.add(new Item("activations of layers kept whole", whole * settings.tokens() * (kept + parts)));
             items.add(
-                    new Item("activations of layers kept whole", kept * settings.tokens() * (checkpoint() + graph())));
-            items.add(new Item("the layer in work", settings.tokens() * (recomputed > 0 ? graph() + work() : work())));
+                    new Item("the layer in work", settings.tokens() * Recomputation.workBytesPerToken(config, stream)));
             items.add(new Item(
-                    "the head, in chunks of " + HEAD_CHUNK,
-                    Math.min(HEAD_CHUNK, settings.tokens()) * shape.config().vocabSize() * (Float.BYTES + 2 * compute)
-                            + settings.tokens() * (long) shape.config().hiddenSize() * compute));
+                    "a chunk of the head, or attention's scores",
+                    Recomputation.onceBytes(config, stream, settings.tokens())
+                            + settings.tokens() * (long) config.hiddenSize() * stream.bytes()));
             return new Stage("forward and backward", items);
         }
 
@@ -263,38 +266,6 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
         private long scratch() {
             boolean asStored = settings.quantized() == null && settings.dtype() == settings.compute();
             return asStored ? 0 : shape.blockWeights() * settings.compute().bytes();
-        }
-
-        /** Bytes a token of what a layer that is computed again keeps. */
-        private long checkpoint() {
-            long compute = settings.compute().bytes();
-            return (2 * (long) shape.config().hiddenSize()
-                                    + (long) shape.config().numAttentionHeads()
-                                            * shape.config().headDim())
-                            * compute
-                    + (long) shape.config().numAttentionHeads() * Float.BYTES;
-        }
-
-        /** Bytes a token of what a layer's graph keeps beyond that: two norms in float32, q, k, v, and the MLP's parts. */
-        private long graph() {
-            long compute = settings.compute().bytes();
-            long projections = ((long) shape.config().numAttentionHeads()
-                            + 2 * shape.config().numKeyValueHeads())
-                    * shape.config().headDim();
-            return 4 * (long) shape.config().hiddenSize() * Float.BYTES
-                    + (2 * (long) shape.config().hiddenSize()
-                                    + projections
-                                    + 4 * (long) shape.config().intermediateSize())
-                            * compute;
-        }
-
-        /** Bytes a token of gradients inside the layer that is worked on. */
-        private long work() {
-            long compute = settings.compute().bytes();
-            return 2 * (long) shape.config().hiddenSize() * Float.BYTES
-                    + (3 * (long) shape.config().hiddenSize()
-                                    + 3 * (long) shape.config().intermediateSize())
-                            * compute;
         }
     }
 }

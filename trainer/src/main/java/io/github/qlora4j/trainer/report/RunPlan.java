@@ -7,6 +7,7 @@ import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.config.QuantizationSection;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.model.ModelConfig;
+import io.github.qlora4j.trainer.model.Recomputation;
 import io.github.qlora4j.trainer.report.PlanSettings.EightBit;
 import io.github.qlora4j.trainer.report.PlanSettings.FourBit;
 import io.github.qlora4j.trainer.report.PlanSettings.Quantized;
@@ -42,7 +43,11 @@ public final class RunPlan {
                 (long) run.training().perDeviceTrainBatchSize() * run.data().maxLength(),
                 shape.layers());
         return switch (run.training().gradientCheckpointing()) {
-            case TRUE -> MemoryPlan.of(shape, settings);
+            case TRUE -> {
+                int kept = new Recomputation.All()
+                        .keptBlocks(shape.config(), upcast ? Dtype.FLOAT32 : dtype, settings.tokens());
+                yield MemoryPlan.of(shape, settings.recomputing(shape.layers() - kept));
+            }
             case FALSE -> MemoryPlan.of(shape, settings.recomputing(0));
             case AUTO -> MemoryPlan.within(shape, settings, budget(run));
         };

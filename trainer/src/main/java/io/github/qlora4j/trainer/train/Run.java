@@ -18,6 +18,7 @@ import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.Decoder;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Modules;
+import io.github.qlora4j.trainer.model.Recomputation;
 import io.github.qlora4j.trainer.model.Trained;
 import io.github.qlora4j.trainer.optim.Clipping;
 import io.github.qlora4j.trainer.optim.Optimizer;

@@ -9,6 +9,7 @@ import io.github.qlora4j.quant.torch.TorchScript;
 import io.github.qlora4j.trainer.data.Batch;
 import io.github.qlora4j.trainer.data.PackedRows;
 import io.github.qlora4j.trainer.model.Decoder;
+import io.github.qlora4j.trainer.model.Recomputation;
 import io.github.qlora4j.trainer.model.Trained;
 import io.github.qlora4j.trainer.optim.Clipping;
 import io.github.qlora4j.trainer.optim.NonFiniteGradientException;

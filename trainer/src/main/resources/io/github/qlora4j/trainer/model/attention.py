@@ -136,6 +136,15 @@ def attention_backward(go: Tensor, q: Tensor, k: Tensor, v: Tensor, layout: List
     at = to
   return (out_of_groups(dq, places), out_of_groups(dk, places), out_of_groups(dv, places))
 
+# One new token against all that are cached, in float32: the number of keys is another one at each token, and oneDNN
+# would compile a product for each. q is [1, heads, d], keys and values [kv_heads, n, d].
+def attention_of_one(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
+  kv, d = torch.size(keys, 0), torch.size(keys, 2)
+  heads = torch.size(q, 1)
+  some = torch.to(torch.view(q, [kv, heads // kv, d]), 6)
+  s = torch.baddbmm(torch.zeros([1, 1, 1]), some, torch.transpose(torch.to(keys, 6), 1, 2), beta=0, alpha=scale)
+  return torch.view(torch.to(torch.bmm(torch.softmax(s, -1), torch.to(values, 6)), q), [1, heads * d])
+
 # New tokens of one row against what is cached. cache_k and cache_v are [kv_heads, capacity, d], filled to `past`.
 def attention_cached(q: Tensor, k: Tensor, v: Tensor, cache_k: Tensor, cache_v: Tensor, past: int, window: int,
                      scale: float) -> Tensor:
@@ -143,20 +152,20 @@ def attention_cached(q: Tensor, k: Tensor, v: Tensor, cache_k: Tensor, cache_v: 
   kv = torch.size(k, 1)
   torch.copy_(torch.slice(cache_k, 1, past, past + n), torch.transpose(k, 0, 1))
   torch.copy_(torch.slice(cache_v, 1, past, past + n), torch.transpose(v, 0, 1))
-  queries = by_key_head(q, 1, n, kv)
-  out = torch.empty([n, heads, d], dtype=ops.prim.dtype(q))
-  step = queries_at_once(heads, past + n)
-  for b in range((n + step - 1) // step):
-    i = b * step
-    e = min(n, i + step)
-    first = first_key(past + i, window)
-    keys, values = torch.slice(cache_k, 1, first, past + e), torch.slice(cache_v, 1, first, past + e)
-    some = torch.slice(queries, 2, i, e)
-    if n == 1:
-      # in float32: the number of keys is another one at each token, and oneDNN would compile a product for each
-      sums = torch.matmul(torch.to(torch.squeeze(some, 2), 6), torch.transpose(torch.to(keys, 6), 1, 2))
-      o = torch.matmul(torch.softmax(torch.mul(sums, scale), -1), torch.to(values, 6))
-    else:
-      o = torch.bmm(probabilities(some, keys, past + i, past + e, first, window, scale), values)
-    torch.copy_(torch.slice(out, 0, i, e), torch.reshape(torch.permute(torch.view(o, [kv, heads // kv, e - i, d]), [2, 0, 1, 3]), [e - i, heads, d]))
-  return torch.reshape(out, [n, heads * d])
+  if n == 1:
+    first = first_key(past, window)
+    result = attention_of_one(q, torch.slice(cache_k, 1, first, past + 1), torch.slice(cache_v, 1, first, past + 1), scale)
+  else:
+    queries = by_key_head(q, 1, n, kv)
+    out = torch.empty([n, heads, d], dtype=ops.prim.dtype(q))
+    step = queries_at_once(heads, past + n)
+    for b in range((n + step - 1) // step):
+      i = b * step
+      e = min(n, i + step)
+      first = first_key(past + i, window)
+      keys, values = torch.slice(cache_k, 1, first, past + e), torch.slice(cache_v, 1, first, past + e)
+      p = probabilities(torch.slice(queries, 2, i, e), keys, past + i, past + e, first, window, scale)
+      o = torch.view(torch.bmm(p, values), [kv, heads // kv, e - i, d])
+      torch.copy_(torch.slice(out, 0, i, e), torch.reshape(torch.permute(o, [2, 0, 1, 3]), [e - i, heads, d]))
+    result = torch.reshape(out, [n, heads * d])
+  return result

@@ -251,10 +251,10 @@ class MemoryPlanTest {
     private static final long NORMS = 5 * 32;
     private static final long TABLE = 96 * 32;
     private static final long PROGRAM = 300_000_000;
-    private static final long CHECKPOINT = (2 * 32 + 32) * 2 + 4 * 4;
-    private static final long GRAPH = 4 * 32 * 4 + (2 * 32 + 8 * 8 + 4 * 48) * 2;
-    private static final long WORK = 2 * 32 * 4 + (3 * 32 + 3 * 48) * 2;
-    private static final long HEAD = 100 * 96 * (4 + 2 * 2) + 100 * 32 * 2;
+    private static final long CHECKPOINT = (2 * 32 + 32) * 2;
+    private static final long PARTS = (8 * 8 + 2 * 48) * 2;
+    private static final long WORK = (6 * 32 + 4 * 48) * 2 + 2 * PARTS + 16 * 32;
+    private static final long SCORES = 3 * 4 * 100 * 100 * 2 + 100 * 32 * 2;
 
     private static ModelShape small() {
         return new ModelShape(ModelConfig.read(Path.of("src/test/resources/golden/models/mistral")));
@@ -300,9 +300,9 @@ class MemoryPlanTest {
         step.put("gradients (float32)", 1024L * 4);
         step.put("a layer's weights, dequantized or cast", BLOCK * 2);
         step.put("activations of layers computed again", 100 * CHECKPOINT);
-        step.put("activations of layers kept whole", 100 * (CHECKPOINT + GRAPH));
-        step.put("the layer in work", 100 * (GRAPH + WORK));
-        step.put("the head, in chunks of 256", HEAD);
+        step.put("activations of layers kept whole", 100 * (CHECKPOINT + PARTS));
+        step.put("the layer in work", 100 * WORK);
+        step.put("a chunk of the head, or attention's scores", SCORES);
         assertThat(items(plan, 1)).containsExactlyEntriesOf(step);
         Map<String, Long> update = new LinkedHashMap<>(base);
         update.put("adapter", 1024L * 2);
@@ -326,8 +326,8 @@ class MemoryPlanTest {
         assertThat(items(plan, 1))
                 .containsEntry("adapter", 1024L * 4)
                 .containsEntry("optimizer state", 1024L * 8)
-                .containsEntry("the layer in work", 100 * WORK)
-                .containsEntry("activations of layers kept whole", 2 * 100 * (CHECKPOINT + GRAPH))
+                .containsEntry("the layer in work", 100 * (WORK * 2 - 16 * 32))
+                .containsEntry("activations of layers kept whole", 2 * 100 * 2 * (CHECKPOINT + PARTS))
                 .doesNotContainKeys(
                         "adapter's float32 master copy",
                         "a layer's weights, dequantized or cast",
@@ -378,8 +378,9 @@ class MemoryPlanTest {
         assertThat(items(plan, 0))
                 .containsEntry("the largest tensor while it is cast", TABLE * 2)
                 .containsEntry("linear layers", 2 * BLOCK * 4);
-        // 256 of the 300 positions have logits at once
-        assertThat(items(plan, 1)).containsEntry("the head, in chunks of 256", 256L * 96 * (4 + 2 * 4) + 300L * 32 * 4);
+        // the scores of 4 heads are more than the logits of 256 positions
+        assertThat(items(plan, 1))
+                .containsEntry("a chunk of the head, or attention's scores", 3L * 4 * 300 * 300 * 4 + 300L * 32 * 4);
     }
 
     @Test

@@ -22,6 +22,7 @@ import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.Decoder;
 import io.github.qlora4j.trainer.model.Modules;
+import io.github.qlora4j.trainer.model.Recomputation;
 import io.github.qlora4j.trainer.model.Trained;
 import io.github.qlora4j.trainer.optim.Clipping;
 import io.github.qlora4j.trainer.optim.Optimizer;

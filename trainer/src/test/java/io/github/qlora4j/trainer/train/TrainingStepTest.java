@@ -14,6 +14,7 @@ import io.github.qlora4j.trainer.data.BatchPlan;
 import io.github.qlora4j.trainer.data.Dataset;
 import io.github.qlora4j.trainer.data.Example;
 import io.github.qlora4j.trainer.model.BaseOptions;
+import io.github.qlora4j.trainer.model.Recomputation;
 import io.github.qlora4j.trainer.train.TrainingCurveGoldenTest.Setup;
 import java.util.ArrayList;
 import java.util.Arrays;

@@ -1,9 +1,8 @@
-package io.github.qlora4j.trainer.train;
+package io.github.qlora4j.trainer.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.github.qlora4j.quant.torch.Dtype;
-import io.github.qlora4j.trainer.model.ModelConfig;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 
@@ -27,12 +26,18 @@ class RecomputationTest {
         long kept = 2 * 3 * 32 * 2;
         long work = 2 * (6 * 32 + 4 * 48) + 2 * BFLOAT16_PARTS + 16 * 32;
         assertThat(Recomputation.leastBytes(config, Dtype.BFLOAT16, 10))
-                .isEqualTo(10 * (kept + work) + 3 * 4194304 * 2);
+                .isEqualTo(10 * (kept + work) + 10 * 96 * (4 + 2 * 2));
+        assertThat(Recomputation.onceBytes(config, Dtype.BFLOAT16, 10_000)).isEqualTo(3 * 4194304 * 2);
     }
 
     @Test
     void theLastBlockAndAsManyMoreAsFitKeepTheirParts() {
-        assertThat(kept(new Recomputation.All())).isEqualTo(1);
+        assertThat(kept(new Recomputation.All())).isEqualTo(2);
+        long tokens = Recomputation.ALLOWANCE / BFLOAT16_PARTS;
+        assertThat(new Recomputation.All().keptBlocks(config, Dtype.BFLOAT16, tokens))
+                .isEqualTo(2);
+        assertThat(new Recomputation.All().keptBlocks(config, Dtype.BFLOAT16, tokens + 1))
+                .isEqualTo(1);
         assertThat(kept(new Recomputation.None())).isEqualTo(2);
         assertThat(kept(new Recomputation.Within(10 * BFLOAT16_PARTS - 1))).isEqualTo(1);
         assertThat(kept(new Recomputation.Within(10 * BFLOAT16_PARTS))).isEqualTo(2);

@@ -1,0 +1,55 @@
+package io.github.qlora4j.trainer.report;
+
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
+import java.awt.Graphics2D;
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import javax.imageio.ImageIO;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
+import org.knowm.xchart.BitmapEncoder;
+import org.knowm.xchart.XYChart;
+
+/** Pictures as PNG files. */
+final class Png {
+    private static final Logger LOG = LogManager.getLogger(Png.class);
+
+    private Png() {}
+
+    /**
+     * Writes charts side by side into a PNG, beside its place and moved there.
+     *
+     * <p>A Java without fonts or without its graphics library cannot draw: that is logged, and nothing is lost for it.
+     *
+     * @return whether there is a picture now
+     * @throws QloraException if the file cannot be written
+     */
+    static boolean write(Path png, XYChart... charts) {
+        try {
+            AtomicFile.write(png, out -> ImageIO.write(image(charts), "png", out));
+            return true;
+        } catch (IOException e) {
+            throw new QloraException(png + ": cannot be written: " + Reason.of(e), e);
+        } catch (RuntimeException | LinkageError | InternalError e) {
+            LOG.warn("no picture {}: this Java cannot draw ({}); install fontconfig and a font", png, e.toString());
+            return false;
+        }
+    }
+
+    private static BufferedImage image(XYChart... charts) {
+        int width = Arrays.stream(charts).mapToInt(XYChart::getWidth).sum();
+        int height = Arrays.stream(charts).mapToInt(XYChart::getHeight).max().orElseThrow();
+        BufferedImage image = new BufferedImage(width, height, BufferedImage.TYPE_INT_RGB);
+        Graphics2D graphics = image.createGraphics();
+        int at = 0;
+        for (XYChart chart : charts) {
+            graphics.drawImage(BitmapEncoder.getBufferedImage(chart), at, 0, null);
+            at += chart.getWidth();
+        }
+        graphics.dispose();
+        return image;
+    }
+}
