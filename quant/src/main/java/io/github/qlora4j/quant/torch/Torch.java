@@ -31,7 +31,14 @@ public final class Torch {
      * @throws QloraException if the native library cannot be loaded
      */
     public static void start() {
-        Started.ensure();
+        try {
+            Started.ensure();
+        } catch (ExceptionInInitializerError e) {
+            if (e.getCause() instanceof QloraException told) {
+                throw told;
+            }
+            throw e;
+        }
     }
 
     /** Opens a manager of CPU tensors that nothing else owns; the caller closes it. */
