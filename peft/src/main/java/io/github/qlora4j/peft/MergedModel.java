@@ -178,7 +178,11 @@ public final class MergedModel {
                 name.endsWith(".weight") ? adapter.get(name.substring(0, name.length() - ".weight".length())) : null;
         NDArray weight = trained != null ? trained : base.read(manager, name.equals(HEAD) && tied ? embedding : name);
         if (roundTrip != null && trained == null && isQuantized(name, weight)) {
-            weight = roundTrip.apply(manager, name, weight);
+            try {
+                weight = roundTrip.apply(manager, name, weight);
+            } catch (QloraException e) {
+                throw new QloraException(baseDir + ": tensor " + name + ": " + e.getMessage(), e);
+            }
         }
         if (lora != null) {
             return Merge.merge(manager, weight, lora, dtype, isStoredTransposed());

@@ -9,10 +9,14 @@ import java.util.Set;
 /** Finds what a misspelt module name may have meant. */
 final class NearestNames {
 
+    /** Letters that are compared; no module has a longer name. */
+    private static final int LONGEST = 256;
+
     private NearestNames() {}
 
     /** Returns up to three suffixes of module names, of as many dotted parts as {@code wrong} has, nearest first. */
     static List<String> of(String wrong, Collection<String> modules) {
+        String typed = wrong.substring(0, Math.min(wrong.length(), LONGEST));
         int parts = wrong.split("\\.", -1).length;
         Set<String> suffixes = new LinkedHashSet<>();
         for (String module : modules) {
@@ -20,7 +24,7 @@ final class NearestNames {
         }
         suffixes.removeIf(s -> s.chars().allMatch(c -> c == '.' || Character.isDigit(c)));
         return suffixes.stream()
-                .sorted(Comparator.comparingInt((String s) -> distance(wrong, s))
+                .sorted(Comparator.comparingInt((String s) -> distance(typed, s))
                         .thenComparing(s -> s))
                 .limit(3)
                 .toList();

@@ -42,7 +42,8 @@ final class EvalVerb extends Verb {
         if (json) {
             JsonObject object = new JsonObject();
             object.addProperty("loss", evaluation.loss());
-            object.addProperty("perplexity", evaluation.perplexity());
+            // e to a loss above 709 is beyond the doubles, and JSON has no infinity
+            object.addProperty("perplexity", Double.isFinite(evaluation.perplexity()) ? evaluation.perplexity() : null);
             object.addProperty("tokens", evaluation.learnedTokens());
             object.addProperty("rows", dataset.size());
             out().println(object);

@@ -1,6 +1,7 @@
 package io.github.qlora4j.trainer.report;
 
 import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
 import java.awt.BasicStroke;
 import java.awt.Color;
 import java.nio.file.Path;
@@ -91,9 +92,10 @@ public final class LossPicture {
         private final List<Double> values = new ArrayList<>();
 
         void add(JsonObject row, String key) {
-            if (row.has(key) && row.get(key).isJsonPrimitive()) {
+            // the file may have been edited: what is no number is no point
+            if (row.get(key) instanceof JsonPrimitive value && value.isNumber()) {
                 steps.add(row.get("step").getAsDouble());
-                values.add(row.get(key).getAsDouble());
+                values.add(value.getAsDouble());
             }
         }
 

@@ -3,6 +3,7 @@ package io.github.qlora4j.trainer.tokenizer;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
 import io.github.qlora4j.quant.QloraException;
 import java.nio.file.Path;
 import java.util.List;
@@ -16,6 +17,7 @@ final class TokenizerJson {
     private TokenizerJson() {}
 
     static void check(Path file, JsonObject root) {
+        checkNumbers(file, root);
         if (root.get("post_processor") instanceof JsonObject processor) {
             checkProcessor(file, processor);
         }
@@ -23,6 +25,20 @@ final class TokenizerJson {
                 && JsonFile.isString(model.get("continuing_subword_prefix"))
                 && model.get("merges") instanceof JsonArray merges) {
             checkPrefix(file, model.get("continuing_subword_prefix").getAsString(), merges);
+        }
+    }
+
+    /** A number beyond the doubles is JSON, but not for the library. */
+    private static void checkNumbers(Path file, JsonElement value) {
+        if (value instanceof JsonObject object) {
+            object.asMap().values().forEach(each -> checkNumbers(file, each));
+        } else if (value instanceof JsonArray array) {
+            array.forEach(each -> checkNumbers(file, each));
+        } else if (value instanceof JsonPrimitive number
+                && number.isNumber()
+                && !Double.isFinite(number.getAsDouble())) {
+            throw new QloraException(file + ": the number " + JsonFile.show(number)
+                    + " is too large. Copy the file anew from where the model came from.");
         }
     }
 
@@ -52,6 +68,12 @@ final class TokenizerJson {
                 }
             }
         }
+        if (processor.get("single") instanceof JsonArray single
+                && single.asList().stream().noneMatch(TokenizerJson::isText)) {
+            throw new QloraException(
+                    file + ": post_processor.single has no place for the text (a Sequence). Copy the file"
+                            + " anew from where the model came from.");
+        }
         JsonObject known = processor.get("special_tokens") instanceof JsonObject map ? map : new JsonObject();
         for (String key : List.of("single", "pair")) {
             JsonArray pieces = processor.get(key) instanceof JsonArray list ? list : new JsonArray();
@@ -66,5 +88,9 @@ final class TokenizerJson {
                 }
             }
         }
+    }
+
+    private static boolean isText(JsonElement piece) {
+        return piece instanceof JsonObject object && object.has("Sequence");
     }
 }

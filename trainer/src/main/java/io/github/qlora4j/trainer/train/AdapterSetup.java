@@ -33,7 +33,12 @@ final class AdapterSetup {
     static Plan plan(LoraConfig lora, ModelConfig model) {
         refuseAttentionDropout(model.json().get("attention_dropout"));
         List<ModuleInfo> modules = Modules.of(model);
-        List<Target> targets = TargetModules.resolve(lora, modules, model.modelType());
+        List<Target> targets;
+        try {
+            targets = TargetModules.resolve(lora, modules, model.modelType());
+        } catch (QloraException e) {
+            throw new QloraException("lora." + e.getMessage(), e);
+        }
         for (Target target : targets) {
             if (target.module().isOutputHead()) {
                 throw new QloraException("lora.target_modules: " + target.name()

@@ -32,6 +32,17 @@ class LossPictureTest {
     }
 
     @Test
+    void whatIsNoNumber_isNoPoint() throws IOException {
+        Path metrics = dir.resolve("metrics.jsonl");
+        java.nio.file.Files.writeString(metrics, """
+                {"step": 1, "loss": "a/b"}
+                {"step": 2, "loss": null}
+                {"step": 3, "loss": 2.5}
+                """);
+        assertThat(LossPicture.draw(metrics, dir.resolve("loss.png"))).isTrue();
+    }
+
+    @Test
     void noSteps_noPicture() throws IOException {
         Path metrics = dir.resolve("metrics.jsonl");
         MetricsFile.open(metrics).close();

@@ -56,6 +56,24 @@ class DamagedTokenizerTest {
     }
 
     @Test
+    void aNumberBeyondTheDoublesIsAnError_whereTheLibraryWouldEndTheJvm() throws IOException {
+        JsonObject root = golden("spm");
+        root.add("a", new JsonPrimitive(new java.math.BigDecimal("1e400")));
+        assertThatThrownBy(() -> load(root))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContainingAll("tokenizer.json", "1E+400");
+    }
+
+    @Test
+    void aTemplateWithoutThePlaceOfTheTextIsAnError() throws IOException {
+        JsonObject root = golden("spm");
+        root.getAsJsonObject("post_processor").add("single", new JsonArray());
+        assertThatThrownBy(() -> load(root))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContainingAll("tokenizer.json", "post_processor.single", "Sequence");
+    }
+
+    @Test
     void anIdOutsideTheVocabularyIsAnError() throws IOException {
         JsonObject root = golden("spm");
         JsonArray ids = new JsonArray();
