@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.report;
 
+import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.AdapterDtype;
 import io.github.qlora4j.trainer.config.MemorySize;
@@ -36,7 +37,7 @@ public final class RunPlan {
                 quantized,
                 quantized instanceof FourBit ? compute : upcast ? Dtype.FLOAT32 : dtype,
                 upcast,
-                shape.trained(AdapterSettings.of(run.lora())),
+                trained(shape, run),
                 run.lora().dtype() == AdapterDtype.FLOAT32 ? Dtype.FLOAT32 : Dtype.BFLOAT16,
                 run.training().optim(),
                 run.training().pagedResident().bytes(),
@@ -57,6 +58,14 @@ public final class RunPlan {
         return section.loadIn8bit()
                 ? new EightBit()
                 : new FourBit(section.blocksize(), section.bnb4bitUseDoubleQuant());
+    }
+
+    private static PlanSettings.Trained trained(ModelShape shape, RunConfig run) {
+        try {
+            return shape.trained(AdapterSettings.of(run.lora()));
+        } catch (QloraException e) {
+            throw new QloraException("lora." + e.getMessage(), e);
+        }
     }
 
     /** {@code training.memory_budget}, or three quarters of what is free; without limit where neither is known. */
