@@ -30,15 +30,15 @@ final class FourBitProduct implements FewRowsProduct {
     private final NDArray packed;
     private final NDArray absmax;
 
-    private FourBitProduct(
-            NDManager owner, FourBitConfig config, long rows, long cols, NDArray packed, NDArray absmax) {
-        this.owner = owner;
+    /** Room for weights of {@code rows} outputs in all; {@link #layOut} fills it. */
+    FourBitProduct(FourBitConfig config, long rows, long cols) {
+        this.owner = Torch.newManager();
         this.type = config.type();
         this.blocksize = config.blocksize();
         this.rows = rows;
         this.cols = cols;
-        this.packed = packed;
-        this.absmax = absmax;
+        this.packed = Torch.empty(owner, Dtype.UINT8, rows, cols / 2);
+        this.absmax = Torch.empty(owner, Dtype.BFLOAT16, cols / blocksize, rows);
     }
 
     /** Whether the kernel takes such a weight on this machine. */
@@ -53,30 +53,28 @@ final class FourBitProduct implements FewRowsProduct {
     /**
      * Lays a weight out.
      *
+     * @param first its first output among all
+     * @param count its outputs, a multiple of 32 like {@code first}
      * @param bytes two elements each, the first in the upper half, row after row
      * @param scales a float32 a block, row after row
      */
-    static FourBitProduct of(FourBitConfig config, long rows, long cols, ByteBuffer bytes, FloatBuffer scales) {
-        NDManager owner = Torch.newManager();
-        NDArray packed = Torch.empty(owner, Dtype.UINT8, rows, cols / 2);
+    void layOut(long first, long count, ByteBuffer bytes, FloatBuffer scales) {
         int width = (int) (cols / 2);
-        ByteBuffer target = Torch.bytes(packed, 0, rows * width);
-        IntStream.range(0, (int) (rows / ROWS)).parallel().forEach(group -> {
+        ByteBuffer target = Torch.bytes(packed, first * width, count * width);
+        IntStream.range(0, (int) (count / ROWS)).parallel().forEach(group -> {
             byte[] source = new byte[ROWS * width];
             bytes.get(bytes.position() + group * source.length, source);
             target.put(group * source.length, besideEachOther(source, width));
         });
-        int perRow = (int) (cols / config.blocksize());
-        NDArray absmax = Torch.empty(owner, Dtype.BFLOAT16, perRow, rows);
+        int perRow = (int) (cols / blocksize);
         ShortBuffer rounded = Torch.bytes(absmax, 0, 2L * perRow * rows).asShortBuffer();
         float[] row = new float[perRow];
-        for (int r = 0; r < rows; r++) {
+        for (int r = 0; r < count; r++) {
             scales.get(r * perRow, row);
             for (int b = 0; b < perRow; b++) {
-                rounded.put((int) (b * rows + r), HalfFloat.toBf16(row[b]));
+                rounded.put((int) (b * rows + first + r), HalfFloat.toBf16(row[b]));
             }
         }
-        return new FourBitProduct(owner, config, rows, cols, packed, absmax);
     }
 
     /** Of each pair of columns the codes of 32 rows in 32 bytes: rows 0 to 15 in the lower halves, 16 to 31 in the upper. */
@@ -94,7 +92,7 @@ final class FourBitProduct implements FewRowsProduct {
     }
 
     @Override
-    public void multiply(NDArray x, NDArray y) {
+    public Runnable between(NDArray x, NDArray y) {
         long[] shape = Torch.shape(x);
         long[] result = Torch.shape(y);
         if (shape.length != 2
@@ -103,18 +101,15 @@ final class FourBitProduct implements FewRowsProduct {
                 || Torch.dtype(x) != Dtype.BFLOAT16
                 || Torch.dtype(y) != Dtype.BFLOAT16) {
             throw new IllegalArgumentException("expected bfloat16 [n, " + cols + "] and [n, " + rows + "], got "
-                    + Arrays.toString(shape) + " and " + Arrays.toString(result));
+                    + Torch.dtype(x).torchName() + " " + Arrays.toString(shape) + " and "
+                    + Torch.dtype(y).torchName() + " " + Arrays.toString(result));
         }
-        GemvLibrary.multiply(
-                type == QuantType.NF4,
-                shape[0],
-                rows,
-                cols,
-                Torch.address(x),
-                Torch.address(packed),
-                Torch.address(absmax),
-                Torch.address(y),
-                blocksize);
+        boolean nf4 = type == QuantType.NF4;
+        long from = Torch.address(x);
+        long weight = Torch.address(packed);
+        long scales = Torch.address(absmax);
+        long to = Torch.address(y);
+        return () -> GemvLibrary.multiply(nf4, shape[0], rows, cols, from, weight, scales, to, blocksize);
     }
 
     @Override

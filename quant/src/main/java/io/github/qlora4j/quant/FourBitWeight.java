@@ -6,7 +6,9 @@ import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.quant.torch.TorchScript;
 import java.nio.ByteBuffer;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -183,15 +185,35 @@ public final class FourBitWeight implements LinearWeight {
     }
 
     @Override
-    public Optional<FewRowsProduct> fewRows(Dtype compute) {
-        if (!(kernel instanceof BitsAndBytesKernel) || !FourBitProduct.fits(config, rows, cols, compute)) {
-            return Optional.empty();
+    public Optional<FewRowsProduct> fewRows(List<? extends LinearWeight> beside, Dtype compute) {
+        List<FourBitWeight> weights = new ArrayList<>(List.of(this));
+        for (LinearWeight other : beside) {
+            if (!(other instanceof FourBitWeight weight) || !weight.config.equals(config) || weight.cols != cols) {
+                return Optional.empty();
+            }
+            weights.add(weight);
         }
+        for (FourBitWeight weight : weights) {
+            if (!(weight.kernel instanceof BitsAndBytesKernel)
+                    || !FourBitProduct.fits(config, weight.rows, cols, compute)) {
+                return Optional.empty();
+            }
+        }
+        long outputs = weights.stream().mapToLong(w -> w.rows).sum();
+        FourBitProduct product = new FourBitProduct(config, outputs, cols);
+        long first = 0;
+        for (FourBitWeight weight : weights) {
+            weight.layOut(product, first);
+            first += weight.rows;
+        }
+        return Optional.of(product);
+    }
+
+    private void layOut(FourBitProduct product, long first) {
         try (Scratch scratch = new Scratch()) {
             NDArray absmax = config.doubleQuant() ? expand(scratch) : state.absmax();
             ByteBuffer scales = scales(absmax, 0, rows * cols, config);
-            return Optional.of(FourBitProduct.of(
-                    config, rows, cols, Torch.bytes(state.packed(), 0, rows * cols / 2), Blocks.floats(scales)));
+            product.layOut(first, rows, Torch.bytes(state.packed(), 0, rows * cols / 2), Blocks.floats(scales));
         }
     }
 

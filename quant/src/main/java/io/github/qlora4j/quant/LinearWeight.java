@@ -2,6 +2,7 @@ package io.github.qlora4j.quant;
 
 import ai.djl.ndarray.NDArray;
 import io.github.qlora4j.quant.torch.Dtype;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -33,11 +34,13 @@ public interface LinearWeight extends AutoCloseable {
     NDArray dense(Dtype compute, Scratch scratch);
 
     /**
-     * A product of few rows that needs no {@link #dense} matrix, where the scheme has one for this dtype on this machine.
+     * One product of few rows with this weight and others beside it, their outputs behind its own, that needs no {@link
+     * #dense} matrix; where the scheme has one for this dtype on this machine, and the others are like this weight.
      *
+     * @param beside weights of as many inputs
      * @return owned by the caller
      */
-    default Optional<FewRowsProduct> fewRows(Dtype compute) {
+    default Optional<FewRowsProduct> fewRows(List<? extends LinearWeight> beside, Dtype compute) {
         return Optional.empty();
     }
 

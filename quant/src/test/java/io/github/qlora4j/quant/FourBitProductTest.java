@@ -9,6 +9,8 @@ import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.bitsandbytes.GemvLibrary;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
+import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -28,11 +30,12 @@ class FourBitProductTest {
                         random(manager, seed, 96, 512),
                         new FourBitConfig(type, blocksize, nested),
                         Kernels.choose(KernelChoice.AUTO));
-                FewRowsProduct product = weight.fewRows(Dtype.BFLOAT16).orElseThrow()) {
+                FewRowsProduct product =
+                        weight.fewRows(List.of(), Dtype.BFLOAT16).orElseThrow()) {
             NDArray x = Torch.cast(manager, random(manager, seed + 1, count, 512), Dtype.BFLOAT16);
             NDArray y = Torch.empty(manager, Dtype.BFLOAT16, count, 96);
 
-            product.multiply(x, y);
+            product.between(x, y).run();
 
             float[] found = Torch.toFloats(y);
             float[] dense = Torch.toFloats(weight.dense(Dtype.FLOAT32, scratch));
@@ -67,11 +70,46 @@ class FourBitProductTest {
                     FourBitWeight fits = FourBitWeight.quantize(random(manager, 3, 64, 64), config, kernel);
                     FourBitWeight builtin =
                             FourBitWeight.quantize(random(manager, 3, 64, 64), config, BuiltinKernel.INSTANCE)) {
-                assertThat(rows.fewRows(Dtype.BFLOAT16)).isEmpty();
-                assertThat(cols.fewRows(Dtype.BFLOAT16)).isEmpty();
-                assertThat(fits.fewRows(Dtype.FLOAT32)).isEmpty();
-                assertThat(builtin.fewRows(Dtype.BFLOAT16)).isEmpty();
+                assertThat(rows.fewRows(List.of(), Dtype.BFLOAT16)).isEmpty();
+                assertThat(cols.fewRows(List.of(), Dtype.BFLOAT16)).isEmpty();
+                assertThat(fits.fewRows(List.of(), Dtype.FLOAT32)).isEmpty();
+                assertThat(builtin.fewRows(List.of(), Dtype.BFLOAT16)).isEmpty();
             }
+        }
+    }
+
+    @Test
+    void weightsBesideEachOtherGiveTheBitsOfEachAlone() {
+        assumeTrue(GemvLibrary.usable());
+        long seed = 21;
+        Kernel kernel = Kernels.choose(KernelChoice.AUTO);
+        try (NDManager manager = Torch.newManager();
+                FourBitWeight a =
+                        FourBitWeight.quantize(random(manager, seed, 96, 256), FourBitConfig.DEFAULT, kernel);
+                FourBitWeight b =
+                        FourBitWeight.quantize(random(manager, seed + 1, 32, 256), FourBitConfig.DEFAULT, kernel);
+                FourBitWeight otherInputs =
+                        FourBitWeight.quantize(random(manager, seed, 32, 128), FourBitConfig.DEFAULT, kernel);
+                FourBitWeight otherCode = FourBitWeight.quantize(
+                        random(manager, seed, 32, 256), new FourBitConfig(QuantType.FP4, 64, true), kernel);
+                FewRowsProduct both = a.fewRows(List.of(b), Dtype.BFLOAT16).orElseThrow();
+                FewRowsProduct first = a.fewRows(List.of(), Dtype.BFLOAT16).orElseThrow();
+                FewRowsProduct second = b.fewRows(List.of(), Dtype.BFLOAT16).orElseThrow()) {
+            NDArray x = Torch.cast(manager, random(manager, seed + 2, 1, 256), Dtype.BFLOAT16);
+            NDArray y = Torch.empty(manager, Dtype.BFLOAT16, 1, 128);
+            NDArray y1 = Torch.empty(manager, Dtype.BFLOAT16, 1, 96);
+            NDArray y2 = Torch.empty(manager, Dtype.BFLOAT16, 1, 32);
+
+            both.between(x, y).run();
+            first.between(x, y1).run();
+            second.between(x, y2).run();
+
+            float[] expected = Arrays.copyOf(Torch.toFloats(y1), 128);
+            System.arraycopy(Torch.toFloats(y2), 0, expected, 96, 32);
+            assertThat(Torch.toFloats(y)).as("seed %d", seed).isEqualTo(expected);
+            assertThat(both.bytes()).isEqualTo(first.bytes() + second.bytes());
+            assertThat(a.fewRows(List.of(otherInputs), Dtype.BFLOAT16)).isEmpty();
+            assertThat(a.fewRows(List.of(otherCode), Dtype.BFLOAT16)).isEmpty();
         }
     }
 
@@ -81,13 +119,14 @@ class FourBitProductTest {
         try (NDManager manager = Torch.newManager();
                 FourBitWeight weight = FourBitWeight.quantize(
                         random(manager, 4, 32, 64), FourBitConfig.DEFAULT, Kernels.choose(KernelChoice.AUTO));
-                FewRowsProduct product = weight.fewRows(Dtype.BFLOAT16).orElseThrow()) {
+                FewRowsProduct product =
+                        weight.fewRows(List.of(), Dtype.BFLOAT16).orElseThrow()) {
             NDArray x = Torch.zeros(manager, Dtype.BFLOAT16, 1, 63);
             NDArray y = Torch.zeros(manager, Dtype.BFLOAT16, 1, 32);
             NDArray floats = Torch.zeros(manager, Dtype.FLOAT32, 1, 64);
 
-            assertThatThrownBy(() -> product.multiply(x, y)).isInstanceOf(IllegalArgumentException.class);
-            assertThatThrownBy(() -> product.multiply(floats, y)).isInstanceOf(IllegalArgumentException.class);
+            assertThatThrownBy(() -> product.between(x, y)).isInstanceOf(IllegalArgumentException.class);
+            assertThatThrownBy(() -> product.between(floats, y)).isInstanceOf(IllegalArgumentException.class);
         }
     }
 

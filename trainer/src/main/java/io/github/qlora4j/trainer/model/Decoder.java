@@ -116,8 +116,8 @@ public final class Decoder implements AutoCloseable {
     /** The tokens' embeddings, {@code [tokens, hidden_size]}. */
     public NDArray embed(NDManager manager, int[] inputIds) {
         try (NDArray ids = Torch.ofInts(manager, inputIds, inputIds.length)) {
-            NDArray table = trained.embeddings().orElse(base.embeddings());
-            return script.tensor(manager, "embed", table, ids, base.stream().code());
+            return script.tensor(
+                    manager, "embed", embeddings(), ids, base.stream().code());
         }
     }
 
@@ -258,6 +258,10 @@ public final class Decoder implements AutoCloseable {
         }
     }
 
+    NDArray embeddings() {
+        return trained.embeddings().orElse(base.embeddings());
+    }
+
     NDArray headWeight() {
         return trained.head().orElse(base.head());
     }
@@ -308,5 +312,6 @@ public final class Decoder implements AutoCloseable {
     public void close() {
         scratch.values().forEach(Scratch::close);
         scratch.clear();
+        rope.close();
     }
 }

@@ -5,13 +5,14 @@ import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.quant.torch.TorchScript;
+import java.util.stream.IntStream;
 
 /**
  * Rotary position embeddings: the angles of each position, in every scaling that {@link RopeScaling} names.
  *
- * <p>Source: {@code transformers/modeling_rope_utils.py}. Frequencies are float32, as there.
+ * <p>Source: {@code transformers/modeling_rope_utils.py}. Frequencies are float32, as there. Closing it frees its table.
  */
-final class Rope {
+final class Rope implements AutoCloseable {
 
     private static final TorchScript SCRIPT = TorchScript.load(Rope.class, "rope.py");
 
@@ -19,12 +20,17 @@ final class Rope {
     private final double theta;
     private final RopeScaling scaling;
     private final int maxPositionEmbeddings;
+    private final float[] fixed;
+    private final NDManager owner = Torch.newManager();
+    private Angles table;
+    private int tableLength;
 
     Rope(ModelConfig config) {
         this.headDim = config.headDim();
         this.theta = config.ropeTheta();
         this.scaling = config.ropeScaling();
         this.maxPositionEmbeddings = config.maxPositionEmbeddings();
+        this.fixed = scaling instanceof RopeScaling.Dynamic ? new float[0] : fixedFrequencies();
     }
 
     /** cos and sin, each {@code [tokens, 1, head_dim]}. */
@@ -52,11 +58,22 @@ final class Rope {
 
     /** The angles of {@code count} tokens of one row from position {@code first} on. */
     Angles from(NDManager manager, int first, int count, Dtype dtype) {
-        int[] positions = new int[count];
-        for (int i = 0; i < count; i++) {
-            positions[i] = first + i;
+        int end = Math.addExact(first, count);
+        if (scaling instanceof RopeScaling.Dynamic) {
+            return angles(manager, IntStream.range(first, end).toArray(), frequencies(end), dtype);
         }
-        return angles(manager, positions, frequencies(first + count), dtype);
+        if (end > tableLength || Torch.dtype(table.cos()) != dtype) {
+            // kept, for a token at a time asks again and again
+            tableLength = Math.max(end, (int) Math.min(Integer.MAX_VALUE - 8L, 2L * tableLength));
+            if (table != null) {
+                table.cos().close();
+                table.sin().close();
+            }
+            table = angles(owner, IntStream.range(0, tableLength).toArray(), fixed, dtype);
+        }
+        return new Angles(
+                SCRIPT.tensor(manager, "rows", table.cos(), first, count),
+                SCRIPT.tensor(manager, "rows", table.sin(), first, count));
     }
 
     private Angles angles(NDManager manager, int[] positions, float[] frequencies, Dtype dtype) {
@@ -79,6 +96,10 @@ final class Rope {
             double stretch = (float) (dynamic.factor() * length / maxPositionEmbeddings) - (dynamic.factor() - 1);
             return inverse(theta * Math.pow(stretch, headDim / (headDim - 2.0)));
         }
+        return fixed;
+    }
+
+    private float[] fixedFrequencies() {
         float[] inverse = inverse(theta);
         if (scaling instanceof RopeScaling.Linear linear) {
             for (int i = 0; i < inverse.length; i++) {
@@ -133,5 +154,10 @@ final class Rope {
 
     private double correctionDim(double rotations, int positions) {
         return headDim * Math.log(positions / (rotations * 2 * Math.PI)) / (2 * Math.log(theta));
+    }
+
+    @Override
+    public void close() {
+        owner.close();
     }
 }

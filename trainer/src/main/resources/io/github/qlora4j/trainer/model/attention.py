@@ -141,8 +141,8 @@ def attention_backward(go: Tensor, q: Tensor, k: Tensor, v: Tensor, layout: List
 def attention_of_one(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> Tensor:
   kv, d = torch.size(keys, 0), torch.size(keys, 2)
   heads = torch.size(q, 1)
-  some = torch.to(torch.view(q, [kv, heads // kv, d]), 6)
-  s = torch.baddbmm(torch.zeros([1, 1, 1]), some, torch.transpose(torch.to(keys, 6), 1, 2), beta=0, alpha=scale)
+  some = torch.mul(torch.to(torch.view(q, [kv, heads // kv, d]), 6), scale)
+  s = torch.bmm(some, torch.transpose(torch.to(keys, 6), 1, 2))
   return torch.view(torch.to(torch.bmm(torch.softmax(s, -1), torch.to(values, 6)), q), [1, heads * d])
 
 # New tokens of one row against what is cached. cache_k and cache_v are [kv_heads, capacity, d], filled to `past`.

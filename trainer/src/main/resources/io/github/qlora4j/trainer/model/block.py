@@ -82,29 +82,53 @@ def block_cached(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], cos: Ten
   m = mix(side_by_side(norm(h, w, mlp_norm(), eps), w, t, mlp_inputs(), 0., 0))
   return torch.add(h, linear(m, w, t, mlp_last(), 0., 0))
 
-# The same in pieces, for products with the weights that are made elsewhere in between.
+# The same in pieces, between which the products with the weights are made elsewhere, side by side in one. s has a
+# block's tensors, frozen and trained, under their names, and the tensors that all blocks hand on: x the residual stream,
+# n, o and m what the products take (n.rows and so on in bfloat16 where the stream is another), a linear layer's bare name
+# what its product gave, cos and sin. plain says that no linear layer has a bias or an adapter.
 
-def attention_start(x: Tensor, w: Dict[str, Tensor], eps: float) -> Tensor:
-  return norm(x, w, attention_norm(), eps)
+def columns(x: Tensor, start: int, length: int) -> Tensor:
+  return torch.narrow(x, 1, start, length)
 
-def parts_of(products: List[Tensor], n: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], names: List[str]) -> List[Tensor]:
+def hand_on(s: Dict[str, Tensor], name: str, rows: str, y: Tensor) -> Tensor:
+  torch.copy_(s[name], y)
+  if rows in s:
+    torch.copy_(s[rows], y)
+  return y
+
+def few_linear(x: Tensor, s: Dict[str, Tensor], name: str, plain: bool) -> Tensor:
+  y = s[name]
+  if plain:
+    y = torch.to(y, x)
+  else:
+    y = linear_of(y, x, s, s, name)
+  return y
+
+def few_beside(x: Tensor, s: Dict[str, Tensor], names: List[str], plain: bool) -> List[Tensor]:
   parts = annotate(List[Tensor], [])
-  for i in range(len(names)):
-    parts = torch.append(parts, linear_of(products[i], n, w, t, names[i]))
+  for name in names:
+    parts = torch.append(parts, few_linear(x, s, name, plain))
   return parts
 
-def attention_between(products: List[Tensor], n: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], cos: Tensor,
-                      sin: Tensor, cache_k: Tensor, cache_v: Tensor, past: int, shape: List[int], window: int,
-                      scale: float) -> Tensor:
-  q, k, v = heads(parts_of(products, n, w, t, attention_inputs()), cos, sin, shape)
-  return attention_cached(q, k, v, cache_k, cache_v, past, window, scale)
+def few_start(table: Tensor, ids: Tensor, cos: Tensor, sin: Tensor, s: Dict[str, Tensor], eps: float) -> Tensor:
+  x = torch.copy_(s["x"], torch.embedding(table, ids))
+  torch.copy_(s["cos"], cos)
+  torch.copy_(s["sin"], sin)
+  return hand_on(s, "n", "n.rows", norm(x, s, attention_norm(), eps))
 
-def mlp_start(product: Tensor, o: Tensor, x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], eps: float) -> List[Tensor]:
-  h = torch.add(x, linear_of(product, o, w, t, attention_last()))
-  return [h, norm(h, w, mlp_norm(), eps)]
+def few_attention(s: Dict[str, Tensor], plain: bool, cache_k: Tensor, cache_v: Tensor, past: int, shape: List[int],
+                  window: int, scale: float) -> Tensor:
+  q, k, v = heads(few_beside(s["n"], s, attention_inputs(), plain), s["cos"], s["sin"], shape)
+  return hand_on(s, "o", "o.rows", attention_cached(q, k, v, cache_k, cache_v, past, window, scale))
 
-def mlp_between(products: List[Tensor], n: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor]) -> Tensor:
-  return mix(parts_of(products, n, w, t, mlp_inputs()))
+def few_residual(s: Dict[str, Tensor], plain: bool, eps: float) -> Tensor:
+  h = torch.add_(s["x"], few_linear(s["o"], s, attention_last(), plain))
+  return hand_on(s, "n", "n.rows", norm(h, s, mlp_norm(), eps))
 
-def mlp_end(product: Tensor, m: Tensor, h: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor]) -> Tensor:
-  return torch.add(h, linear_of(product, m, w, t, mlp_last()))
+def few_mix(s: Dict[str, Tensor], plain: bool) -> Tensor:
+  return hand_on(s, "m", "m.rows", mix(few_beside(s["n"], s, mlp_inputs(), plain)))
+
+# next is the block above; the last block's result needs none.
+def few_end(s: Dict[str, Tensor], plain: bool, next: Dict[str, Tensor], eps: float) -> Tensor:
+  x = torch.add_(s["x"], few_linear(s["m"], s, mlp_last(), plain))
+  return hand_on(next, "n", "n.rows", norm(x, next, attention_norm(), eps))

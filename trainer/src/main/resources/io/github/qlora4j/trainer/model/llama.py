@@ -23,8 +23,7 @@ def mlp_last() -> str:
 
 # Root mean square normalization in float32, rounded to x's dtype before the weight (LlamaRMSNorm).
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-  f = torch.to(x, 6)
-  n = torch.mul(f, torch.rsqrt(torch.add(torch.mean(torch.mul(f, f), [-1], True), eps)))
+  n = torch.rms_norm(torch.to(x, 6), [torch.size(x, -1)], None, eps)
   return torch.to(torch.mul(weight, torch.to(n, x)), x)
 
 # With r = 1 / rms: r (g w) - x r^3 mean(g w x).

@@ -8,3 +8,6 @@ def angles(positions: Tensor, frequencies: Tensor, factor: float, dtype: int) ->
   half = torch.mul(torch.unsqueeze(torch.to(positions, 6), 1), frequencies)
   whole = torch.unsqueeze(torch.cat([half, half], 1), 1)
   return [torch.to(torch.mul(torch.cos(whole), factor), dtype), torch.to(torch.mul(torch.sin(whole), factor), dtype)]
+
+def rows(table: Tensor, first: int, count: int) -> Tensor:
+  return torch.narrow(table, 0, first, count)
