@@ -17,7 +17,7 @@ import java.util.stream.IntStream;
  * <p>The weight is laid out anew as {@code _convert_weight_packed_for_cpu} of its functional.py does: 32 rows beside each
  * other, absmax transposed and rounded to bfloat16.
  */
-final class FourBitProduct implements FewRowsProduct {
+final class FourBitProduct implements ReadyProduct {
 
     /** Rows of the weight that lie beside each other. */
     private static final int ROWS = 32;
@@ -110,6 +110,16 @@ final class FourBitProduct implements FewRowsProduct {
         long scales = Torch.address(absmax);
         long to = Torch.address(y);
         return () -> GemvLibrary.multiply(nf4, shape[0], rows, cols, from, weight, scales, to, blocksize);
+    }
+
+    @Override
+    public Dtype dtype() {
+        return Dtype.BFLOAT16;
+    }
+
+    @Override
+    public int mostRows() {
+        return 32;
     }
 
     @Override

@@ -185,7 +185,7 @@ public final class FourBitWeight implements LinearWeight {
     }
 
     @Override
-    public Optional<FewRowsProduct> fewRows(List<? extends LinearWeight> beside, Dtype compute) {
+    public Optional<ReadyProduct> product(List<? extends LinearWeight> beside, Dtype compute) {
         List<FourBitWeight> weights = new ArrayList<>(List.of(this));
         for (LinearWeight other : beside) {
             if (!(other instanceof FourBitWeight weight) || !weight.config.equals(config) || weight.cols != cols) {

@@ -34,13 +34,13 @@ public interface LinearWeight extends AutoCloseable {
     NDArray dense(Dtype compute, Scratch scratch);
 
     /**
-     * One product of few rows with this weight and others beside it, their outputs behind its own, that needs no {@link
-     * #dense} matrix; where the scheme has one for this dtype on this machine, and the others are like this weight.
+     * The scheme's own product with this weight and others beside it, which needs no {@link #dense} matrix; where it has
+     * one for this dtype on this machine, and the others are like this weight.
      *
-     * @param beside weights of as many inputs
+     * @param beside weights of as many inputs, whose outputs come behind those of this one
      * @return owned by the caller
      */
-    default Optional<FewRowsProduct> fewRows(List<? extends LinearWeight> beside, Dtype compute) {
+    default Optional<ReadyProduct> product(List<? extends LinearWeight> beside, Dtype compute) {
         return Optional.empty();
     }
 

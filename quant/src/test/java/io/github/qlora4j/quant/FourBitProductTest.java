@@ -30,8 +30,7 @@ class FourBitProductTest {
                         random(manager, seed, 96, 512),
                         new FourBitConfig(type, blocksize, nested),
                         Kernels.choose(KernelChoice.AUTO));
-                FewRowsProduct product =
-                        weight.fewRows(List.of(), Dtype.BFLOAT16).orElseThrow()) {
+                ReadyProduct product = weight.product(List.of(), Dtype.BFLOAT16).orElseThrow()) {
             NDArray x = Torch.cast(manager, random(manager, seed + 1, count, 512), Dtype.BFLOAT16);
             NDArray y = Torch.empty(manager, Dtype.BFLOAT16, count, 96);
 
@@ -70,10 +69,10 @@ class FourBitProductTest {
                     FourBitWeight fits = FourBitWeight.quantize(random(manager, 3, 64, 64), config, kernel);
                     FourBitWeight builtin =
                             FourBitWeight.quantize(random(manager, 3, 64, 64), config, BuiltinKernel.INSTANCE)) {
-                assertThat(rows.fewRows(List.of(), Dtype.BFLOAT16)).isEmpty();
-                assertThat(cols.fewRows(List.of(), Dtype.BFLOAT16)).isEmpty();
-                assertThat(fits.fewRows(List.of(), Dtype.FLOAT32)).isEmpty();
-                assertThat(builtin.fewRows(List.of(), Dtype.BFLOAT16)).isEmpty();
+                assertThat(rows.product(List.of(), Dtype.BFLOAT16)).isEmpty();
+                assertThat(cols.product(List.of(), Dtype.BFLOAT16)).isEmpty();
+                assertThat(fits.product(List.of(), Dtype.FLOAT32)).isEmpty();
+                assertThat(builtin.product(List.of(), Dtype.BFLOAT16)).isEmpty();
             }
         }
     }
@@ -92,9 +91,9 @@ class FourBitProductTest {
                         FourBitWeight.quantize(random(manager, seed, 32, 128), FourBitConfig.DEFAULT, kernel);
                 FourBitWeight otherCode = FourBitWeight.quantize(
                         random(manager, seed, 32, 256), new FourBitConfig(QuantType.FP4, 64, true), kernel);
-                FewRowsProduct both = a.fewRows(List.of(b), Dtype.BFLOAT16).orElseThrow();
-                FewRowsProduct first = a.fewRows(List.of(), Dtype.BFLOAT16).orElseThrow();
-                FewRowsProduct second = b.fewRows(List.of(), Dtype.BFLOAT16).orElseThrow()) {
+                ReadyProduct both = a.product(List.of(b), Dtype.BFLOAT16).orElseThrow();
+                ReadyProduct first = a.product(List.of(), Dtype.BFLOAT16).orElseThrow();
+                ReadyProduct second = b.product(List.of(), Dtype.BFLOAT16).orElseThrow()) {
             NDArray x = Torch.cast(manager, random(manager, seed + 2, 1, 256), Dtype.BFLOAT16);
             NDArray y = Torch.empty(manager, Dtype.BFLOAT16, 1, 128);
             NDArray y1 = Torch.empty(manager, Dtype.BFLOAT16, 1, 96);
@@ -108,8 +107,8 @@ class FourBitProductTest {
             System.arraycopy(Torch.toFloats(y2), 0, expected, 96, 32);
             assertThat(Torch.toFloats(y)).as("seed %d", seed).isEqualTo(expected);
             assertThat(both.bytes()).isEqualTo(first.bytes() + second.bytes());
-            assertThat(a.fewRows(List.of(otherInputs), Dtype.BFLOAT16)).isEmpty();
-            assertThat(a.fewRows(List.of(otherCode), Dtype.BFLOAT16)).isEmpty();
+            assertThat(a.product(List.of(otherInputs), Dtype.BFLOAT16)).isEmpty();
+            assertThat(a.product(List.of(otherCode), Dtype.BFLOAT16)).isEmpty();
         }
     }
 
@@ -119,8 +118,7 @@ class FourBitProductTest {
         try (NDManager manager = Torch.newManager();
                 FourBitWeight weight = FourBitWeight.quantize(
                         random(manager, 4, 32, 64), FourBitConfig.DEFAULT, Kernels.choose(KernelChoice.AUTO));
-                FewRowsProduct product =
-                        weight.fewRows(List.of(), Dtype.BFLOAT16).orElseThrow()) {
+                ReadyProduct product = weight.product(List.of(), Dtype.BFLOAT16).orElseThrow()) {
             NDArray x = Torch.zeros(manager, Dtype.BFLOAT16, 1, 63);
             NDArray y = Torch.zeros(manager, Dtype.BFLOAT16, 1, 32);
             NDArray floats = Torch.zeros(manager, Dtype.FLOAT32, 1, 64);

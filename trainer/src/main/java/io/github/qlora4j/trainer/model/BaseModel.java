@@ -13,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * The frozen weights of a decoder.
@@ -110,6 +111,11 @@ public final class BaseModel implements AutoCloseable {
     /** The dtype of activations between blocks, and of what is not quantized. */
     public Dtype stream() {
         return stream;
+    }
+
+    /** The weights of all linear layers of all blocks. */
+    Stream<LinearWeight> weights() {
+        return layers.stream().flatMap(layer -> layer.linears().values().stream());
     }
 
     /** The dtype in which a linear layer is multiplied: its own where it is kept dense. */

@@ -3,8 +3,8 @@ package io.github.qlora4j.trainer.model;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;
-import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.Scratch;
+import io.github.qlora4j.quant.torch.TensorMap;
 import io.github.qlora4j.quant.torch.TorchScript;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -24,11 +24,11 @@ public final class CachedDecoder implements AutoCloseable {
     private final TorchScript script;
     private final Map<String, Scratch> shared = new HashMap<>();
     private final List<Kept> kept = new ArrayList<>();
-    private Optional<FewTokens> few = Optional.empty();
+    private Optional<BlocksInPieces> pieces = Optional.empty();
     private boolean asked;
 
-    /** A block's frozen tensors as products take them, worked out once. */
-    private record Kept(Map<String, NDArray> tensors, Map<String, Scratch> scratch) {}
+    /** The tensors of a block whose weights are never worked out, put together once. */
+    private record Kept(TensorMap frozen, TensorMap trained, Map<String, Scratch> scratch) {}
 
     /** Borrows the decoder. */
     public CachedDecoder(Decoder decoder) {
@@ -49,7 +49,7 @@ public final class CachedDecoder implements AutoCloseable {
     /**
      * Keeps quantized weights ready from now on, so that a token costs no dequantization: laid out for a kernel that
      * multiplies them as they are, where the scheme has one, else worked out in the compute dtype. A scheme with a product
-     * of its own needs neither.
+     * of its own, and a base that is not quantized, need neither.
      *
      * <p>Calls after the first one do nothing.
      *
@@ -60,28 +60,16 @@ public final class CachedDecoder implements AutoCloseable {
             return;
         }
         asked = true;
-        few = FewTokens.of(decoder, most);
-        if (few.isEmpty() && denseBytes() <= most) {
+        pieces = BlocksInPieces.of(decoder, most);
+        if (decoder.base().weights().allMatch(weight -> weight instanceof DenseWeight || weight.hasOwnProduct())) {
             for (int layer = 0; layer < decoder.base().layers().size(); layer++) {
                 Map<String, Scratch> own = new HashMap<>();
-                kept.add(new Kept(decoder.operands(layer, own), own));
+                kept.add(new Kept(
+                        new TensorMap(decoder.operands(layer, own)),
+                        new TensorMap(decoder.trained().layer(layer)),
+                        own));
             }
         }
-    }
-
-    /** Bytes of the weights that are worked out to be kept, where none has a kernel for few rows. */
-    long denseBytes() {
-        long bytes = 0;
-        for (BaseModel.Layer layer : decoder.base().layers()) {
-            for (LinearWeight weight : layer.linears().values()) {
-                if (!(weight instanceof DenseWeight) && !weight.hasOwnProduct()) {
-                    bytes += weight.rows()
-                            * weight.cols()
-                            * decoder.base().computeOf(weight).bytes();
-                }
-            }
-        }
-        return bytes;
     }
 
     /**
@@ -91,8 +79,8 @@ public final class CachedDecoder implements AutoCloseable {
      */
     public NDArray next(NDManager manager, int[] inputIds, KvCache cache) {
         cache.reserve(inputIds.length);
-        NDArray logits = few.isPresent() && inputIds.length <= FewTokens.MOST
-                ? few.get().next(manager, inputIds, cache)
+        NDArray logits = pieces.isPresent() && inputIds.length <= pieces.get().mostTokens()
+                ? pieces.get().next(manager, inputIds, cache)
                 : byWeights(manager, inputIds, cache);
         cache.grow(inputIds.length);
         return logits;
@@ -111,8 +99,10 @@ public final class CachedDecoder implements AutoCloseable {
                         x,
                         kept.isEmpty()
                                 ? decoder.operands(layer, shared)
-                                : kept.get(layer).tensors(),
-                        decoder.trained().layer(layer),
+                                : kept.get(layer).frozen(),
+                        kept.isEmpty()
+                                ? decoder.trained().layer(layer)
+                                : kept.get(layer).trained(),
                         angles.cos(),
                         angles.sin(),
                         cache.keys(layer),
@@ -131,8 +121,12 @@ public final class CachedDecoder implements AutoCloseable {
 
     @Override
     public void close() {
-        few.ifPresent(FewTokens::close);
-        kept.forEach(block -> block.scratch().values().forEach(Scratch::close));
+        pieces.ifPresent(BlocksInPieces::close);
+        for (Kept block : kept) {
+            block.frozen().close();
+            block.trained().close();
+            block.scratch().values().forEach(Scratch::close);
+        }
         kept.clear();
         shared.values().forEach(Scratch::close);
         shared.clear();

@@ -2,8 +2,9 @@ package io.github.qlora4j.trainer.model;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import io.github.qlora4j.quant.FewRowsProduct;
+import io.github.qlora4j.quant.DenseWeight;
 import io.github.qlora4j.quant.LinearWeight;
+import io.github.qlora4j.quant.ReadyProduct;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.TensorMap;
 import io.github.qlora4j.quant.torch.Torch;
@@ -17,22 +18,20 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
- * Runs a few new tokens of one row, multiplying by weights as they are, in kernels outside the engine.
+ * Runs new tokens of one row by weights that are laid out ready: a product for all linear layers that take the same
+ * input, some of them in kernels outside the engine.
  *
  * <p>Between two products the engine runs a piece of a block. All pieces read and write the same few tensors, a {@link
  * Room}; that of a single token is made once, so that a token costs next to nothing in Java. It borrows the decoder, for
  * one thread at a time; closing it frees what it keeps.
  */
-final class FewTokens implements AutoCloseable {
-
-    /** With more tokens at once, working the weights out costs less than a kernel for few rows. */
-    static final int MOST = 32;
+final class BlocksInPieces implements AutoCloseable {
 
     private final Decoder decoder;
     private final TorchScript script;
     private final NDManager manager = Torch.newManager();
     private final List<Side> sides;
-    private final List<List<FewRowsProduct>> products;
+    private final List<List<ReadyProduct>> products;
     private final Optional<NDArray> packedHead;
     private final boolean plain;
     private Room single;
@@ -44,7 +43,7 @@ final class FewTokens implements AutoCloseable {
      */
     private record Side(String input, List<String> names) {}
 
-    private FewTokens(Decoder decoder, List<Side> sides, List<List<FewRowsProduct>> products) {
+    private BlocksInPieces(Decoder decoder, List<Side> sides, List<List<ReadyProduct>> products) {
         this.decoder = decoder;
         this.script = decoder.script();
         this.sides = sides;
@@ -59,32 +58,51 @@ final class FewTokens implements AutoCloseable {
     }
 
     /**
-     * Lays all linear layers out for their kernels; empty where one has none, or where they take more than {@code most}
-     * bytes: a mixture would need both ways for every token.
+     * Lays the linear layers out; empty where that takes more than {@code most} bytes, and where there is nothing to gain:
+     * no weight is worked out for a product, or one has another kind of product of its own.
      */
-    static Optional<FewTokens> of(Decoder decoder, long most) {
-        List<Side> sides = sides(decoder.base().config());
-        List<List<FewRowsProduct>> products = new ArrayList<>();
-        long bytes = Torch.byteSize(decoder.headWeight());
-        for (BaseModel.Layer layer : decoder.base().layers()) {
-            List<FewRowsProduct> own = new ArrayList<>();
+    static Optional<BlocksInPieces> of(Decoder decoder, long most) {
+        BaseModel base = decoder.base();
+        if (base.weights().allMatch(weight -> weight instanceof DenseWeight)
+                || base.weights().anyMatch(LinearWeight::hasOwnProduct)) {
+            return Optional.empty();
+        }
+        List<Side> sides = sides(base.config());
+        List<List<ReadyProduct>> products = new ArrayList<>();
+        long bytes = 0;
+        for (BaseModel.Layer layer : base.layers()) {
+            List<ReadyProduct> own = new ArrayList<>();
             products.add(own);
             for (Side side : sides) {
                 List<LinearWeight> weights =
                         side.names().stream().map(layer.linears()::get).toList();
-                Optional<FewRowsProduct> product = weights.get(0)
-                        .fewRows(
-                                weights.subList(1, weights.size()),
-                                decoder.base().computeOf(weights.get(0)));
-                product.ifPresent(own::add);
-                bytes += product.map(FewRowsProduct::bytes).orElse(0L);
-                if (product.isEmpty() || bytes > most) {
-                    products.forEach(made -> made.forEach(FewRowsProduct::close));
+                Dtype compute = base.computeOf(weights.get(0));
+                if (weights.stream().anyMatch(weight -> base.computeOf(weight) != compute)) {
+                    close(products);
                     return Optional.empty();
                 }
+                ReadyProduct product = weights.get(0)
+                        .product(weights.subList(1, weights.size()), compute)
+                        .orElseGet(() -> ReadyProduct.dense(weights, compute));
+                own.add(product);
+                bytes += product.bytes();
+            }
+            // blocks are alike: the first one tells what all will take
+            if (bytes > most || bytes * base.layers().size() / products.size() > most) {
+                close(products);
+                return Optional.empty();
             }
         }
-        return Optional.of(new FewTokens(decoder, sides, products));
+        return Optional.of(new BlocksInPieces(decoder, sides, products));
+    }
+
+    /** With more new tokens at once, the usual way is faster. */
+    int mostTokens() {
+        return products.stream()
+                .flatMap(List::stream)
+                .mapToInt(ReadyProduct::mostRows)
+                .min()
+                .orElseThrow();
     }
 
     private static List<Side> sides(ModelConfig config) {
@@ -124,28 +142,29 @@ final class FewTokens implements AutoCloseable {
             ModelConfig config = decoder.base().config();
             Dtype stream = decoder.base().stream();
             Map<String, Long> widths = new HashMap<>();
-            config.family().linears(config).forEach(linear -> widths.put(linear.name(), linear.out()));
+            Map<String, Long> ins = new HashMap<>();
+            for (Family.Linear linear : config.family().linears(config)) {
+                widths.put(linear.name(), linear.out());
+                ins.put(linear.name(), linear.in());
+            }
             tensors.put("x", Torch.empty(owner, stream, tokens, config.hiddenSize()));
             tensors.put("cos", Torch.empty(owner, stream, tokens, 1, config.headDim()));
             tensors.put("sin", Torch.empty(owner, stream, tokens, 1, config.headDim()));
-            for (Side side : sides) {
-                long in = decoder.base()
-                        .layers()
-                        .get(0)
-                        .linears()
-                        .get(side.names().get(0))
-                        .cols();
-                tensors.computeIfAbsent(side.input(), k -> Torch.empty(owner, stream, tokens, in));
-                if (stream != Dtype.BFLOAT16) {
-                    tensors.computeIfAbsent(
-                            side.input() + ".rows", k -> Torch.empty(owner, Dtype.BFLOAT16, tokens, in));
-                }
-            }
+            List<NDArray> inputs = new ArrayList<>();
             List<NDArray> results = new ArrayList<>();
-            for (Side side : sides) {
+            for (int i = 0; i < sides.size(); i++) {
+                Side side = sides.get(i);
+                Dtype dtype = products.get(0).get(i).dtype();
+                long in = ins.get(side.names().get(0));
+                NDArray input = tensors.computeIfAbsent(side.input(), k -> Torch.empty(owner, stream, tokens, in));
+                inputs.add(
+                        dtype == stream
+                                ? input
+                                : tensors.computeIfAbsent(
+                                        side.input() + ".rows", k -> Torch.empty(owner, dtype, tokens, in)));
                 NDArray all = Torch.empty(
                         owner,
-                        Dtype.BFLOAT16,
+                        dtype,
                         tokens,
                         side.names().stream().mapToLong(widths::get).sum());
                 results.add(all);
@@ -162,10 +181,7 @@ final class FewTokens implements AutoCloseable {
                 layers.add(new TensorMap(all));
                 List<Runnable> own = new ArrayList<>();
                 for (int i = 0; i < sides.size(); i++) {
-                    NDArray input = tensors.get(sides.get(i).input());
-                    own.add(products.get(layer)
-                            .get(i)
-                            .between(tensors.getOrDefault(sides.get(i).input() + ".rows", input), results.get(i)));
+                    own.add(products.get(layer).get(i).between(inputs.get(i), results.get(i)));
                 }
                 multiplications.add(own);
             }
@@ -218,12 +234,16 @@ final class FewTokens implements AutoCloseable {
         }
     }
 
+    private static void close(List<List<ReadyProduct>> products) {
+        products.stream().flatMap(List::stream).forEach(ReadyProduct::close);
+    }
+
     @Override
     public void close() {
         if (single != null) {
             single.close();
         }
-        products.forEach(made -> made.forEach(FewRowsProduct::close));
+        close(products);
         manager.close();
     }
 }
