@@ -2,6 +2,7 @@ package io.github.qlora4j.quant.torch;
 
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
+import com.sun.jna.NativeLong;
 import com.sun.jna.Platform;
 import java.util.Map;
 
@@ -57,6 +58,30 @@ final class ProcessSettings {
         mallopt.invokeInt(new Object[] {M_TRIM_THRESHOLD, Integer.MAX_VALUE});
         if (mallopt.invokeInt(new Object[] {M_MMAP_THRESHOLD, MOST}) == 0) {
             mallopt.invokeInt(new Object[] {M_MMAP_THRESHOLD, OLD_MOST});
+        }
+    }
+
+    /** Gives the pages of freed memory back to the system, those between blocks in use too. */
+    static void giveBack() {
+        if (Trim.FUNCTION != null) {
+            Trim.FUNCTION.invokeInt(new Object[] {new NativeLong(0)});
+        }
+    }
+
+    /** {@code malloc_trim} of glibc; null elsewhere. */
+    private static final class Trim {
+
+        static final Function FUNCTION = find();
+
+        private static Function find() {
+            if (!Platform.isLinux()) {
+                return null;
+            }
+            try {
+                return NativeLibrary.getInstance("c").getFunction("malloc_trim");
+            } catch (UnsatisfiedLinkError e) {
+                return null;
+            }
         }
     }
 

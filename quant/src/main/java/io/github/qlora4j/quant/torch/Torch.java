@@ -198,6 +198,15 @@ public final class Torch {
         return operators().integer("is_finite", tensor) == 1;
     }
 
+    /**
+     * Gives freed memory back to the system, which the process keeps otherwise, to use it again without being cleared.
+     *
+     * <p>For after something that needed much more memory than what follows, such as loading. It takes milliseconds.
+     */
+    public static void giveMemoryBack() {
+        ProcessSettings.giveBack();
+    }
+
     /** The threads that one operator is spread over. */
     public static int threads() {
         start();

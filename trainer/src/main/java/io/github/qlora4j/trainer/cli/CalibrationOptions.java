@@ -76,7 +76,7 @@ final class CalibrationOptions {
         long tokens = texts.stream().mapToLong(t -> t.length).sum();
         say.accept(String.format(
                 Locale.ROOT,
-                "quantizing with %s, %d calibration texts of %,d tokens...",
+                "quantizing with %s, %d calibration texts, %,d tokens in all...",
                 method,
                 texts.size(),
                 tokens));

@@ -55,6 +55,8 @@ final class BaseLoader {
             NDArray embeddings = read(manager, files, EMBEDDINGS);
             for (int i = 0; i < config.numHiddenLayers(); i++) {
                 layers.add(layer(manager, files, "model.layers." + i + "."));
+                // what weights were quantized from lies between the quantized ones, in holes of other sizes
+                Torch.giveMemoryBack();
             }
             NDArray norm = read(manager, files, NORM);
             NDArray head = config.tieWordEmbeddings() ? embeddings : read(manager, files, HEAD);
