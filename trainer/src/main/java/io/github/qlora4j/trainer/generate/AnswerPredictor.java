@@ -71,13 +71,8 @@ final class AnswerPredictor extends Predictor<String, String> {
 
         @Override
         public String processOutput(TranslatorContext context, NDList list) {
-            int[] ids = ints(list.singletonOrThrow());
-            int end = ids.length;
-            // as in Reply.text: a stop token is no text
-            if (end > 0 && language.stopIds().contains(ids[end - 1])) {
-                end--;
-            }
-            return language.requireTokenizer().decode(java.util.Arrays.copyOf(ids, end), true);
+            language.requireTokenizer();
+            return language.text(ints(list.singletonOrThrow()));
         }
     }
 

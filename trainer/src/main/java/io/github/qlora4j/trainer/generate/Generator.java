@@ -6,11 +6,13 @@ import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.model.CachedDecoder;
 import io.github.qlora4j.trainer.model.KvCache;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Set;
 import java.util.function.IntPredicate;
 
-/** Continues a row of tokens, one at a time, with a cache. It borrows the decoder; for one thread at a time. */
+/** Continues rows of tokens, one at a time, with a cache. It borrows the decoder; for one thread at a time. */
 public final class Generator {
 
     private final CachedDecoder decoder;
@@ -60,6 +62,56 @@ public final class Generator {
             Sampling sampling,
             Set<Integer> stopIds,
             IntPredicate onToken) {
+        check(prompt);
+        GrowingRow row = new GrowingRow(cache, new Sampler(sampling, seen), maxNewTokens, stopIds);
+        try (NDManager manager = Torch.newManager()) {
+            begin(manager, row, prompt);
+            while (onToken.test(row.last()) && !row.ended()) {
+                try (NDArray logits = decoder.next(manager, new int[] {row.last()}, cache)) {
+                    add(row, Torch.toFloats(logits));
+                }
+            }
+        }
+        return row.output();
+    }
+
+    /**
+     * Continues several prompts together, a token of each at a time, which costs less than one after another. Each row is
+     * chosen as it would be alone; sums over rows side by side may be rounded otherwise.
+     *
+     * @return in the order of the prompts
+     * @throws QloraException if a prompt is empty or has an id that the model does not have
+     */
+    public List<Output> generateEach(List<int[]> prompts, int maxNewTokens, Sampling sampling, Set<Integer> stopIds) {
+        prompts.forEach(this::check);
+        List<GrowingRow> rows = new ArrayList<>();
+        try (NDManager manager = Torch.newManager()) {
+            for (int[] prompt : prompts) {
+                rows.add(new GrowingRow(decoder.newCache(), new Sampler(sampling, prompt), maxNewTokens, stopIds));
+                begin(manager, rows.get(rows.size() - 1), prompt);
+            }
+            List<GrowingRow> growing = rows;
+            while (true) {
+                growing = growing.stream().filter(row -> !row.ended()).toList();
+                if (growing.isEmpty()) {
+                    return rows.stream().map(GrowingRow::output).toList();
+                }
+                int[] tokens = growing.stream().mapToInt(GrowingRow::last).toArray();
+                try (NDArray logits = decoder.nextOfEach(
+                        manager, tokens, growing.stream().map(GrowingRow::cache).toList())) {
+                    float[] all = Torch.toFloats(logits);
+                    int vocabulary = all.length / tokens.length;
+                    for (int i = 0; i < tokens.length; i++) {
+                        add(growing.get(i), Arrays.copyOfRange(all, i * vocabulary, (i + 1) * vocabulary));
+                    }
+                }
+            }
+        } finally {
+            rows.forEach(row -> row.cache().close());
+        }
+    }
+
+    private void check(int[] prompt) {
         if (prompt.length == 0) {
             throw new QloraException("the prompt has no token: there is nothing to continue");
         }
@@ -70,39 +122,17 @@ public final class Generator {
                         "the prompt has token " + id + "; the model's tokens are 0 to " + (vocabulary - 1));
             }
         }
-        Sampler sampler = new Sampler(sampling, seen);
-        int[] output = new int[Math.min(maxNewTokens, 1024)];
-        int count = 0;
-        boolean stopped = false;
-        int[] next = prompt;
-        long start = System.nanoTime();
-        long first = start;
-        try (NDManager manager = Torch.newManager()) {
-            while (count < maxNewTokens && !stopped) {
-                int token;
-                try (NDArray logits = decoder.next(manager, next, cache)) {
-                    token = sample(sampler, Torch.toFloats(logits));
-                }
-                if (count == output.length) {
-                    output = Arrays.copyOf(output, (int) Math.min(maxNewTokens, 2L * count));
-                }
-                output[count++] = token;
-                if (count == 1) {
-                    first = System.nanoTime();
-                }
-                stopped = stopIds.contains(token);
-                if (!onToken.test(token)) {
-                    break;
-                }
-                next = new int[] {token};
-            }
-        }
-        return new Output(Arrays.copyOf(output, count), stopped, (System.nanoTime() - first) / 1e9);
     }
 
-    private int sample(Sampler sampler, float[] logits) {
+    private void begin(NDManager manager, GrowingRow row, int[] prompt) {
+        try (NDArray logits = decoder.next(manager, prompt, row.cache())) {
+            add(row, Torch.toFloats(logits));
+        }
+    }
+
+    private void add(GrowingRow row, float[] logits) {
         try {
-            return sampler.next(logits);
+            row.add(logits);
         } catch (QloraException e) {
             throw new QloraException(e.getMessage() + ": " + decoder.decoder().whyNotFinite(), e);
         }

@@ -18,11 +18,11 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
- * Runs new tokens of one row by weights that are laid out ready: a product for all linear layers that take the same
+ * Runs new tokens by weights that are laid out ready: a product for all linear layers that take the same
  * input, some of them in kernels outside the engine.
  *
  * <p>Between two products the engine runs a piece of a block. All pieces read and write the same few tensors, a {@link
- * Room}; that of a single token is made once, so that a token costs next to nothing in Java. It borrows the decoder, for
+ * Room}; that of the tokens behind a prompt is kept, so that a token costs next to nothing in Java. It borrows the decoder, for
  * one thread at a time; closing it frees what it keeps.
  */
 final class BlocksInPieces implements AutoCloseable {
@@ -34,7 +34,7 @@ final class BlocksInPieces implements AutoCloseable {
     private final List<List<ReadyProduct>> products;
     private final Optional<NDArray> packedHead;
     private final boolean plain;
-    private Room single;
+    private Room kept;
 
     /**
      * Linear layers that take the same input, and are multiplied in one product.
@@ -117,17 +117,22 @@ final class BlocksInPieces implements AutoCloseable {
                 new Side("m", names.subList(names.size() - 1, names.size())));
     }
 
-    /** New tokens behind those in the cache, which does not count them yet: the logits of the last, float32 [vocab_size]. */
-    NDArray next(NDManager results, int[] inputIds, KvCache cache) {
-        if (inputIds.length == 1) {
-            if (single == null) {
-                single = new Room(1);
+    /** The logits of new tokens, which their caches have room for and do not count yet. */
+    NDArray next(NDManager results, NewTokens tokens) {
+        int count = tokens.inputIds().length;
+        if (kept == null || kept.tokens != count) {
+            // a prompt is run once, tokens behind it many times
+            if (!tokens.each() && count > 1) {
+                try (Room room = new Room(count)) {
+                    return room.run(results, tokens);
+                }
             }
-            return single.run(results, inputIds, cache);
+            if (kept != null) {
+                kept.close();
+            }
+            kept = new Room(count);
         }
-        try (Room room = new Room(inputIds.length)) {
-            return room.run(results, inputIds, cache);
-        }
+        return kept.run(results, tokens);
     }
 
     /** The tensors between the pieces, for so many tokens. */
@@ -138,7 +143,10 @@ final class BlocksInPieces implements AutoCloseable {
         private final List<TensorMap> layers = new ArrayList<>();
         private final List<List<Runnable>> multiplications = new ArrayList<>();
 
+        private final int tokens;
+
         Room(int tokens) {
+            this.tokens = tokens;
             ModelConfig config = decoder.base().config();
             Dtype stream = decoder.base().stream();
             Map<String, Long> widths = new HashMap<>();
@@ -187,14 +195,14 @@ final class BlocksInPieces implements AutoCloseable {
             }
         }
 
-        NDArray run(NDManager manager, int[] inputIds, KvCache cache) {
+        NDArray run(NDManager manager, NewTokens fresh) {
             ModelConfig config = decoder.base().config();
             double eps = config.rmsNormEps();
             int last = layers.size() - 1;
+            long[] past = fresh.past();
             try (NDManager pass = manager.newSubManager()) {
-                Rope.Angles angles =
-                        decoder.rope().from(pass, cache.length(), inputIds.length, decoder.base().stream());
-                NDArray ids = Torch.ofInts(pass, inputIds, inputIds.length);
+                Rope.Angles angles = fresh.angles(pass, decoder.rope(), decoder.base().stream());
+                NDArray ids = Torch.ofInts(pass, fresh.inputIds(), tokens);
                 script.run("few_start", decoder.embeddings(), ids, angles.cos(), angles.sin(), layers.get(0), eps);
             }
             for (int layer = 0; layer <= last; layer++) {
@@ -205,9 +213,9 @@ final class BlocksInPieces implements AutoCloseable {
                         "few_attention",
                         s,
                         plain,
-                        cache.keys(layer),
-                        cache.values(layer),
-                        cache.length(),
+                        fresh.keys(layer),
+                        fresh.values(layer),
+                        past,
                         decoder.shape(),
                         decoder.window(layer),
                         decoder.scale());
@@ -220,11 +228,13 @@ final class BlocksInPieces implements AutoCloseable {
             }
             return script.tensor(
                     manager,
-                    packedHead.isPresent() ? "last_logits_packed" : "last_logits",
+                    "next_logits",
                     tensors.get("x"),
                     decoder.base().norm(),
                     eps,
-                    packedHead.orElseGet(decoder::headWeight));
+                    packedHead.orElseGet(decoder::headWeight),
+                    packedHead.isPresent(),
+                    fresh.each());
         }
 
         @Override
@@ -240,8 +250,8 @@ final class BlocksInPieces implements AutoCloseable {
 
     @Override
     public void close() {
-        if (single != null) {
-            single.close();
+        if (kept != null) {
+            kept.close();
         }
         close(products);
         manager.close();

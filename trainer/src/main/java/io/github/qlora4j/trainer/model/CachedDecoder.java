@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * Runs new tokens of one row after those in a cache.
+ * Runs new tokens after those in a cache: several of one row, or one of each of several rows.
  *
  * <p>Quantized weights are worked out for each call, unless {@link #keepWeights} was called. It borrows the decoder; for
  * one thread at a time. Closing it frees what it keeps.
@@ -78,20 +78,38 @@ public final class CachedDecoder implements AutoCloseable {
      * @return the logits of the last token, float32 {@code [vocab_size]}
      */
     public NDArray next(NDManager manager, int[] inputIds, KvCache cache) {
-        cache.reserve(inputIds.length);
+        return next(manager, inputIds, List.of(cache), false);
+    }
+
+    /**
+     * A new token of each of several rows; each cache grows by one.
+     *
+     * @return their logits, float32 {@code [rows, vocab_size]}
+     */
+    public NDArray nextOfEach(NDManager manager, int[] inputIds, List<KvCache> caches) {
+        if (inputIds.length != caches.size()) {
+            throw new IllegalArgumentException(inputIds.length + " tokens for " + caches.size() + " rows");
+        }
+        return next(manager, inputIds, caches, true);
+    }
+
+    private NDArray next(NDManager manager, int[] inputIds, List<KvCache> caches, boolean each) {
+        int perRow = each ? 1 : inputIds.length;
+        caches.forEach(cache -> cache.reserve(perRow));
+        NewTokens tokens = new NewTokens(inputIds, caches, each);
         NDArray logits = pieces.isPresent() && inputIds.length <= pieces.get().mostTokens()
-                ? pieces.get().next(manager, inputIds, cache)
-                : byWeights(manager, inputIds, cache);
-        cache.grow(inputIds.length);
+                ? pieces.get().next(manager, tokens)
+                : byWeights(manager, tokens);
+        caches.forEach(cache -> cache.grow(perRow));
         return logits;
     }
 
-    private NDArray byWeights(NDManager manager, int[] inputIds, KvCache cache) {
+    private NDArray byWeights(NDManager manager, NewTokens tokens) {
         BaseModel base = decoder.base();
         double eps = base.config().rmsNormEps();
         try (NDManager pass = manager.newSubManager()) {
-            Rope.Angles angles = decoder.rope().from(pass, cache.length(), inputIds.length, base.stream());
-            NDArray x = decoder.embed(pass, inputIds);
+            Rope.Angles angles = tokens.angles(pass, decoder.rope(), base.stream());
+            NDArray x = decoder.embed(pass, tokens.inputIds());
             for (int layer = 0; layer < base.layers().size(); layer++) {
                 NDArray y = script.tensor(
                         pass,
@@ -105,9 +123,9 @@ public final class CachedDecoder implements AutoCloseable {
                                 : kept.get(layer).trained(),
                         angles.cos(),
                         angles.sin(),
-                        cache.keys(layer),
-                        cache.values(layer),
-                        cache.length(),
+                        tokens.keys(layer),
+                        tokens.values(layer),
+                        tokens.past(),
                         decoder.shape(),
                         decoder.window(layer),
                         eps,
@@ -115,7 +133,8 @@ public final class CachedDecoder implements AutoCloseable {
                 x.close();
                 x = y;
             }
-            return script.tensor(manager, "last_logits", x, base.norm(), eps, decoder.headWeight());
+            return script.tensor(
+                    manager, "next_logits", x, base.norm(), eps, decoder.headWeight(), false, tokens.each());
         }
     }
 

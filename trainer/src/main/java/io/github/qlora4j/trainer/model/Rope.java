@@ -5,6 +5,7 @@ import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.quant.torch.TorchScript;
+import java.util.Arrays;
 import java.util.stream.IntStream;
 
 /**
@@ -56,12 +57,20 @@ final class Rope implements AutoCloseable {
         return angles(manager, positions, all, dtype);
     }
 
-    /** The angles of {@code count} tokens of one row from position {@code first} on. */
-    Angles from(NDManager manager, int first, int count, Dtype dtype) {
-        int end = Math.addExact(first, count);
+    /**
+     * The angles of tokens at these positions.
+     *
+     * @param lengths the tokens of each one's row, itself and what is new behind it included
+     */
+    Angles at(NDManager manager, int[] positions, int[] lengths, Dtype dtype) {
         if (scaling instanceof RopeScaling.Dynamic) {
-            return angles(manager, IntStream.range(first, end).toArray(), frequencies(end), dtype);
+            float[] all = new float[positions.length * headDim / 2];
+            for (int t = 0; t < positions.length; t++) {
+                System.arraycopy(frequencies(lengths[t]), 0, all, t * headDim / 2, headDim / 2);
+            }
+            return angles(manager, positions, all, dtype);
         }
+        int end = Arrays.stream(positions).max().orElseThrow() + 1;
         if (end > tableLength || Torch.dtype(table.cos()) != dtype) {
             // kept, for a token at a time asks again and again
             tableLength = Math.max(end, (int) Math.min(Integer.MAX_VALUE - 8L, 2L * tableLength));
@@ -71,9 +80,11 @@ final class Rope implements AutoCloseable {
             }
             table = angles(owner, IntStream.range(0, tableLength).toArray(), fixed, dtype);
         }
-        return new Angles(
-                SCRIPT.tensor(manager, "rows", table.cos(), first, count),
-                SCRIPT.tensor(manager, "rows", table.sin(), first, count));
+        try (NDArray rows = Torch.ofInts(manager, positions, positions.length)) {
+            return new Angles(
+                    SCRIPT.tensor(manager, "rows", table.cos(), rows),
+                    SCRIPT.tensor(manager, "rows", table.sin(), rows));
+        }
     }
 
     private Angles angles(NDManager manager, int[] positions, float[] frequencies, Dtype dtype) {

@@ -146,7 +146,7 @@ def attention_of_one(q: Tensor, keys: Tensor, values: Tensor, scale: float) -> T
   return torch.view(torch.to(torch.bmm(torch.softmax(s, -1), torch.to(values, 6)), q), [1, heads * d])
 
 # New tokens of one row against what is cached. cache_k and cache_v are [kv_heads, capacity, d], filled to `past`.
-def attention_cached(q: Tensor, k: Tensor, v: Tensor, cache_k: Tensor, cache_v: Tensor, past: int, window: int,
+def attention_of_row(q: Tensor, k: Tensor, v: Tensor, cache_k: Tensor, cache_v: Tensor, past: int, window: int,
                      scale: float) -> Tensor:
   n, heads, d = torch.size(q, 0), torch.size(q, 1), torch.size(q, 2)
   kv = torch.size(k, 1)
@@ -168,4 +168,18 @@ def attention_cached(q: Tensor, k: Tensor, v: Tensor, cache_k: Tensor, cache_v: 
       o = torch.view(torch.bmm(p, values), [kv, heads // kv, e - i, d])
       torch.copy_(torch.slice(out, 0, i, e), torch.reshape(torch.permute(o, [2, 0, 1, 3]), [e - i, heads, d]))
     result = torch.reshape(out, [n, heads * d])
+  return result
+
+# New tokens against what is cached of their rows: all of them of one row, or one of each.
+def attention_cached(q: Tensor, k: Tensor, v: Tensor, cache_k: List[Tensor], cache_v: List[Tensor], past: List[int],
+                     window: int, scale: float) -> Tensor:
+  if len(past) == 1:
+    result = attention_of_row(q, k, v, cache_k[0], cache_v[0], past[0], window, scale)
+  else:
+    parts = annotate(List[Tensor], [])
+    for i in range(len(past)):
+      part = attention_of_row(torch.slice(q, 0, i, i + 1), torch.slice(k, 0, i, i + 1), torch.slice(v, 0, i, i + 1),
+          cache_k[i], cache_v[i], past[i], window, scale)
+      parts = torch.append(parts, part)
+    result = torch.cat(parts)
   return result

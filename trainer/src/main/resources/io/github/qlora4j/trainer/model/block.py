@@ -73,9 +73,9 @@ def block_backward(gy: Tensor, kept: List[Tensor], w: Dict[str, Tensor], t: Dict
     result = torch.append(result, grads[key])
   return result
 
-# New tokens of one row through the block with its cache; see attention_cached.
-def block_cached(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], cos: Tensor, sin: Tensor, cache_k: Tensor,
-                 cache_v: Tensor, past: int, shape: List[int], window: int, eps: float, scale: float) -> Tensor:
+# New tokens through the block with the caches of their rows; see attention_cached.
+def block_cached(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], cos: Tensor, sin: Tensor, cache_k: List[Tensor],
+                 cache_v: List[Tensor], past: List[int], shape: List[int], window: int, eps: float, scale: float) -> Tensor:
   q, k, v = heads(side_by_side(norm(x, w, attention_norm(), eps), w, t, attention_inputs(), 0., 0), cos, sin, shape)
   o = attention_cached(q, k, v, cache_k, cache_v, past, window, scale)
   h = torch.add(x, linear(o, w, t, attention_last(), 0., 0))
@@ -116,8 +116,8 @@ def few_start(table: Tensor, ids: Tensor, cos: Tensor, sin: Tensor, s: Dict[str,
   torch.copy_(s["sin"], sin)
   return hand_on(s, "n", "n.rows", norm(x, s, attention_norm(), eps))
 
-def few_attention(s: Dict[str, Tensor], plain: bool, cache_k: Tensor, cache_v: Tensor, past: int, shape: List[int],
-                  window: int, scale: float) -> Tensor:
+def few_attention(s: Dict[str, Tensor], plain: bool, cache_k: List[Tensor], cache_v: List[Tensor], past: List[int],
+                  shape: List[int], window: int, scale: float) -> Tensor:
   q, k, v = heads(few_beside(s["n"], s, attention_inputs(), plain), s["cos"], s["sin"], shape)
   return hand_on(s, "o", "o.rows", attention_cached(q, k, v, cache_k, cache_v, past, window, scale))
 

@@ -12,17 +12,22 @@ def logits(x: Tensor, norm: Tensor, eps: float, weight: Tensor) -> Tensor:
   n = rms_norm(x, norm, eps)
   return torch.to(torch.matmul(torch.to(n, weight), torch.t(weight)), 6)
 
-def last_logits(x: Tensor, norm: Tensor, eps: float, weight: Tensor) -> Tensor:
-  return torch.squeeze(logits(torch.slice(x, 0, -1), norm, eps, weight), 0)
-
-# The same by a bfloat16 weight in the layout that oneDNN reads it fastest in, for a token at a time.
-
+# A bfloat16 weight in the layout that oneDNN reads fastest, for a token at a time.
 def packed_head(weight: Tensor) -> Tensor:
   return ops.mkldnn._reorder_linear_weight(weight, 1)
 
-def last_logits_packed(x: Tensor, norm: Tensor, eps: float, packed: Tensor) -> Tensor:
-  n = torch.to(rms_norm(torch.slice(x, 0, -1), norm, eps), 15)
-  return torch.squeeze(torch.to(ops.mkldnn._linear_pointwise(n, packed, None, "none", [], ""), 6), 0)
+# The logits of each token, or of the last alone.
+def next_logits(x: Tensor, norm: Tensor, eps: float, weight: Tensor, packed: bool, each: bool) -> Tensor:
+  if not each:
+    x = torch.slice(x, 0, -1)
+  if packed:
+    n = torch.to(rms_norm(x, norm, eps), 15)
+    y = torch.to(ops.mkldnn._linear_pointwise(n, weight, None, "none", [], ""), 6)
+  else:
+    y = logits(x, norm, eps, weight)
+  if not each:
+    y = torch.squeeze(y, 0)
+  return y
 
 # The summed cross entropy of positions `at` against `targets`, times `factor`, with its gradients: [loss float64,
 # gradient of x [tokens, hidden], gradient of weight (empty where it is frozen)].

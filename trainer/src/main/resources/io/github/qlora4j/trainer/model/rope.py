@@ -9,5 +9,5 @@ def angles(positions: Tensor, frequencies: Tensor, factor: float, dtype: int) ->
   whole = torch.unsqueeze(torch.cat([half, half], 1), 1)
   return [torch.to(torch.mul(torch.cos(whole), factor), dtype), torch.to(torch.mul(torch.sin(whole), factor), dtype)]
 
-def rows(table: Tensor, first: int, count: int) -> Tensor:
-  return torch.narrow(table, 0, first, count)
+def rows(table: Tensor, positions: Tensor) -> Tensor:
+  return torch.index_select(table, 0, positions)

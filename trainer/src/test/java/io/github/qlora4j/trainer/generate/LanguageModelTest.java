@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import ai.djl.inference.Predictor;
 import ai.djl.translate.TranslateException;
+import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.data.Row;
@@ -13,6 +14,8 @@ import io.github.qlora4j.trainer.model.BaseOptions;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The Java API, on a tiny model of random weights. */
 class LanguageModelTest {
@@ -35,6 +38,36 @@ class LanguageModelTest {
             assertThat(heard).hasToString(reply.text());
             assertThat(reply.outputIds()).hasSize(30);
             assertThat(reply.text()).isEqualTo(model.requireTokenizer().decode(reply.outputIds(), true));
+        }
+    }
+
+    // float32: rows side by side are summed in another order, far less than the gap between two tokens here
+    @ParameterizedTest
+    @ValueSource(strings = {"llama", "llama-gqa", "llama-rope-dynamic", "mistral", "qwen2-window"})
+    void promptsTogetherGetTheAnswersThatEachGetsAlone(String name) {
+        for (BaseOptions base : List.of(
+                BaseOptions.unquantized(Dtype.FLOAT32),
+                BaseOptions.fourBit(FourBitConfig.DEFAULT, Dtype.FLOAT32).withDtype(Dtype.FLOAT32))) {
+            try (LanguageModel model = LanguageModel.builder()
+                    .setModel(LLAMA.resolveSibling(name))
+                    .optBase(base)
+                    .build()) {
+                List<Prompt.Tokens> prompts = List.of(
+                        new Prompt.Tokens(new int[] {5, 9, 77, 23}),
+                        new Prompt.Tokens(new int[] {8}),
+                        new Prompt.Tokens(new int[] {4, 60, 31, 7, 9, 12, 80, 3, 66, 41}));
+                for (Sampling sampling : List.of(Sampling.GREEDY, new Sampling(0.8, 20, 0.9, 1.2, 7))) {
+                    List<Reply> together = model.generateEach(prompts, sampling, 40);
+
+                    for (int i = 0; i < prompts.size(); i++) {
+                        Reply alone = model.generate(prompts.get(i), sampling, 40, piece -> {});
+                        assertThat(together.get(i).outputIds())
+                                .as("%s %s row %d", name, sampling, i)
+                                .isEqualTo(alone.outputIds());
+                        assertThat(together.get(i).text()).isEqualTo(alone.text());
+                    }
+                }
+            }
         }
     }
 

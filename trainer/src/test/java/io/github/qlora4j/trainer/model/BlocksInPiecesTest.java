@@ -11,6 +11,7 @@ import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -51,7 +52,7 @@ class BlocksInPiecesTest {
                 float[] expected = Torch.toFloats(worked.next(manager, ids, workedCache));
 
                 cache.reserve(count);
-                NDArray logits = pieces.next(manager, ids, cache);
+                NDArray logits = pieces.next(manager, new NewTokens(ids, List.of(cache), false));
                 cache.grow(count);
 
                 float[] found = Torch.toFloats(logits);
