@@ -15,6 +15,8 @@ import java.util.function.IntPredicate;
 /** Continues rows of tokens, one at a time, with a cache. It borrows the decoder; for one thread at a time. */
 public final class Generator {
 
+    private static final int LONGEST_EXPECTED = 1024;
+
     private final CachedDecoder decoder;
 
     /** A generator on a decoder. */
@@ -40,7 +42,7 @@ public final class Generator {
     /** Continues a prompt; see {@link #generate(KvCache, int[], int[], int, Sampling, Set, IntPredicate)}. */
     public Output generate(
             int[] prompt, int maxNewTokens, Sampling sampling, Set<Integer> stopIds, IntPredicate onToken) {
-        try (KvCache cache = decoder.newCache()) {
+        try (KvCache cache = newCache(prompt.length, maxNewTokens)) {
             return generate(cache, prompt, prompt, maxNewTokens, sampling, stopIds, onToken);
         }
     }
@@ -87,7 +89,8 @@ public final class Generator {
         List<GrowingRow> rows = new ArrayList<>();
         try (NDManager manager = Torch.newManager()) {
             for (int[] prompt : prompts) {
-                rows.add(new GrowingRow(decoder.newCache(), new Sampler(sampling, prompt), maxNewTokens, stopIds));
+                rows.add(new GrowingRow(
+                        newCache(prompt.length, maxNewTokens), new Sampler(sampling, prompt), maxNewTokens, stopIds));
                 begin(manager, rows.get(rows.size() - 1), prompt);
             }
             List<GrowingRow> growing = rows;
@@ -109,6 +112,11 @@ public final class Generator {
         } finally {
             rows.forEach(row -> row.cache().close());
         }
+    }
+
+    /** A cache that need not grow, unless the limit is there for safety alone; the caller closes it. */
+    KvCache newCache(int promptTokens, int maxNewTokens) {
+        return decoder.newCache(promptTokens + Math.min(maxNewTokens, LONGEST_EXPECTED));
     }
 
     private void check(int[] prompt) {

@@ -215,7 +215,7 @@ public final class LanguageModel implements AutoCloseable {
     public Reply generate(Prompt prompt, Sampling sampling, int maxNewTokens, Consumer<String> listener) {
         int[] ids = encode(prompt);
         synchronized (decoder) {
-            try (KvCache cache = newCache()) {
+            try (KvCache cache = generator.newCache(ids.length, maxNewTokens)) {
                 return generate(cache, ids, ids, sampling, maxNewTokens, listener);
             }
         }

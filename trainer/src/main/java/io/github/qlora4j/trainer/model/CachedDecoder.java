@@ -43,7 +43,12 @@ public final class CachedDecoder implements AutoCloseable {
 
     /** An empty cache for one row; the caller closes it. */
     public KvCache newCache() {
-        return new KvCache(decoder.base().config(), decoder.base().stream());
+        return newCache(KvCache.FIRST_CAPACITY);
+    }
+
+    /** An empty cache for one row that is expected to reach so many tokens; the caller closes it. */
+    public KvCache newCache(int tokens) {
+        return new KvCache(decoder.base().config(), decoder.base().stream(), Math.max(1, tokens));
     }
 
     /**

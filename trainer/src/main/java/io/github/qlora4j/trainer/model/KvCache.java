@@ -10,11 +10,12 @@ import java.util.List;
 
 /**
  * The keys and values of the tokens of one row that a decoder has seen, {@code [num_key_value_heads, capacity,
- * head_dim]} a layer. It grows by doubling; the caller closes it.
+ * head_dim]} a layer. It grows by doubling
+ * where more come than it was made for; the caller closes it.
  */
 public final class KvCache implements AutoCloseable {
 
-    private static final int FIRST_CAPACITY = 256;
+    static final int FIRST_CAPACITY = 256;
     private static final TorchScript SCRIPT = TorchScript.compile("cache", """
             def grown(x: Tensor, capacity: int) -> Tensor:
               y = torch.zeros([torch.size(x, 0), capacity, torch.size(x, 2)], dtype=ops.prim.dtype(x))
@@ -25,10 +26,11 @@ public final class KvCache implements AutoCloseable {
     private final NDManager manager = Torch.newManager();
     private final List<NDArray> keys = new ArrayList<>();
     private final List<NDArray> values = new ArrayList<>();
-    private int capacity = FIRST_CAPACITY;
+    private int capacity;
     private int length;
 
-    KvCache(ModelConfig config, Dtype dtype) {
+    KvCache(ModelConfig config, Dtype dtype, int capacity) {
+        this.capacity = capacity;
         for (int i = 0; i < config.numHiddenLayers(); i++) {
             keys.add(Torch.zeros(manager, dtype, config.numKeyValueHeads(), capacity, config.headDim()));
             values.add(Torch.zeros(manager, dtype, config.numKeyValueHeads(), capacity, config.headDim()));
