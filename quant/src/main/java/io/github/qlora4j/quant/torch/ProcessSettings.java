@@ -60,6 +60,18 @@ final class ProcessSettings {
         }
     }
 
+    /** Does nothing with another C library. */
+    static void giveBackFreedMemory() {
+        if (!Platform.isLinux()) {
+            return;
+        }
+        try {
+            NativeLibrary.getInstance("c").getFunction("malloc_trim").invokeInt(new Object[] {0L});
+        } catch (UnsatisfiedLinkError e) {
+            // it has no such function, and did not keep memory for it
+        }
+    }
+
     private static boolean isAboutMalloc(String variable) {
         return variable.equals("GLIBC_TUNABLES")
                 || variable.equals("MALLOC_MMAP_THRESHOLD_")

@@ -217,6 +217,12 @@ public final class Torch {
         JniUtils.setNumThreads(n);
     }
 
+    /** Gives freed memory that glibc keeps back to the system, so that what is measured next starts without it. */
+    public static void giveBackFreedMemory() {
+        start();
+        ProcessSettings.giveBackFreedMemory();
+    }
+
     private static TorchScript operators() {
         start();
         return Operators.SCRIPT;
