@@ -9,7 +9,8 @@ import java.nio.ByteBuffer;
 /**
  * The kernel of bitsandbytes' CPU library, used where it gives code × absmax exactly.
  *
- * <p>It has no 4-bit quantizer; {@link BuiltinKernel} does that. Its 4-bit dequantizer counts blocks within a row and
+ * <p>It has no 4-bit quantizer, and its 8-bit one makes its table of 65,536 cells anew at each call, which for the scales
+ * of a matrix takes longer than all else: {@link BuiltinKernel} does both. Its 4-bit dequantizer counts blocks within a row and
  * is called with rows that are whole blocks, which also lets it use all cores; the last, partial block is ours.
  */
 final class BitsAndBytesKernel implements Kernel {
@@ -124,25 +125,7 @@ final class BitsAndBytesKernel implements Kernel {
     @Override
     public void quantizeEightBit(
             DynamicMap map, int blocksize, Dtype dtype, ByteBuffer source, ByteBuffer codes, ByteBuffer absmax) {
-        long elements = Blocks.check(dtype, source, blocksize, source.remaining() / dtype.bytes(), codes, absmax);
-        if (elements == 0) {
-            return;
-        }
-        long code = address(map.memory(), 0);
-        long from = address(source, 0);
-        long scales = address(absmax, 0);
-        long out = address(codes, 0);
-        switch (dtype) {
-            case FLOAT32 -> CpuLibrary.cquantize_blockwise_cpu_fp32(code, from, scales, out, blocksize, elements);
-            case BFLOAT16 -> CpuLibrary.cquantize_blockwise_cpu_bf16(code, from, scales, out, blocksize, elements);
-            default -> CpuLibrary.cquantize_blockwise_cpu_fp16(code, from, scales, out, blocksize, elements);
-        }
-        // The library takes what is not finite as it comes, and its largest of a block may hide a NaN.
-        Blocks.forEach(elements, (first, count) -> {
-            int[] bits = new int[count];
-            Blocks.load(dtype, source, first, count, bits);
-            Blocks.absmax(bits, 0, count, first);
-        });
+        BuiltinKernel.INSTANCE.quantizeEightBit(map, blocksize, dtype, source, codes, absmax);
     }
 
     @Override
