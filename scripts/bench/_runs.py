@@ -130,12 +130,12 @@ def build():
     return subprocess.run([QLORA, "--class-path"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
-def configure(model, rows, steps, lora=None, data=None, training=None):
+def configure(model, rows, steps, quantization=None, lora=None, data=None, training=None):
     """Writes a run's YAML: r 8 on all linear layers of an NF4 base, unless something else is said."""
     config = dict(
         model=dict(path=str(model)),
-        quantization=dict(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-                          bnb_4bit_compute_dtype="bfloat16"),
+        quantization=quantization or dict(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+                                          bnb_4bit_compute_dtype="bfloat16"),
         lora=dict(r=8, lora_alpha=16, target_modules="all-linear") | (lora or {}),
         data=dict(train=str(rows), format="tokenized", max_length=512, shuffle=False,
                   cache_dir=str(WORK / "cache")) | (data or {}),
@@ -156,8 +156,10 @@ def train(model, rows, steps, watch=None, **sections):
 
 
 def java(source, *arguments):
-    """Runs a Java source file beside this one on qlora4j's class path, in the environment that scripts/qlora gives."""
-    return Child(["java", "-XX:+UseSerialGC", "-Xss4m", "-cp", build(), HOME / "scripts/bench" / source, *arguments],
+    """Runs a Java source file beside this one on qlora4j's class path, with the flags and variables that scripts/qlora gives."""
+    flags = ["-XX:+UseSerialGC", "-Xss4m", "-XX:Tier4InvocationThreshold=1000000", "-XX:Tier4MinInvocationThreshold=200000",
+             "-XX:Tier4CompileThreshold=2000000"]
+    return Child(["java", *flags, "-cp", build(), HOME / "scripts/bench" / source, *arguments],
                  dict(MALLOC_ARENA_MAX="1", OPT_OUT_TRACKING="true", RUST_FLAVOR="cpu"))
 
 

@@ -9,12 +9,16 @@ import java.nio.ByteBuffer;
 /**
  * The kernel of bitsandbytes' CPU library, used where it gives code × absmax exactly.
  *
- * <p>It has no 4-bit quantizer; {@link BuiltinKernel} does that. Its 4-bit dequantizer counts blocks within a row and
+ * <p>It has no 4-bit quantizer, and its 8-bit one makes its table of 65,536 cells anew at each call, which for the scales
+ * of a matrix takes longer than all else: {@link BuiltinKernel} does both. Its 4-bit dequantizer counts blocks within a row and
  * is called with rows that are whole blocks, which also lets it use all cores; the last, partial block is ours.
  */
 final class BitsAndBytesKernel implements Kernel {
 
-    static final BitsAndBytesKernel INSTANCE = new BitsAndBytesKernel();
+    static final BitsAndBytesKernel INSTANCE = new BitsAndBytesKernel(true);
+
+    /** For absmax that {@link #hasTiny} has looked at: going through it takes a tenth of the time of a call. */
+    private static final BitsAndBytesKernel LOOKED_AT = new BitsAndBytesKernel(false);
 
     /** Elements a row: the largest blocksize, so that every blocksize divides it. */
     private static final int ROW = 4096;
@@ -22,7 +26,16 @@ final class BitsAndBytesKernel implements Kernel {
     /** 2^-118 as float bits. With a smaller absmax a product can be subnormal, which AVX-512 BF16 makes 0. */
     private static final int TINY = 127 - 118 << 23;
 
-    private BitsAndBytesKernel() {}
+    private final boolean looks;
+
+    private BitsAndBytesKernel(boolean looks) {
+        this.looks = looks;
+    }
+
+    /** The kernel for these absmax alone, which are gone through now and not at each call. */
+    static Kernel forAbsmax(ByteBuffer absmax) {
+        return hasTiny(absmax) ? INSTANCE : LOOKED_AT;
+    }
 
     @Override
     public String name() {
@@ -40,7 +53,7 @@ final class BitsAndBytesKernel implements Kernel {
             QuantType type, int blocksize, ByteBuffer packed, ByteBuffer absmax, Dtype dtype, ByteBuffer target) {
         long elements =
                 Blocks.check(dtype, target, blocksize, (target.remaining() / dtype.bytes() + 1L) / 2, packed, absmax);
-        if (ROW % blocksize != 0 || dtype == Dtype.BFLOAT16 && hasTiny(absmax)) {
+        if (ROW % blocksize != 0 || looks && dtype == Dtype.BFLOAT16 && hasTiny(absmax)) {
             BuiltinKernel.INSTANCE.dequantizeFourBit(type, blocksize, packed, absmax, dtype, target);
             return;
         }
@@ -112,25 +125,7 @@ final class BitsAndBytesKernel implements Kernel {
     @Override
     public void quantizeEightBit(
             DynamicMap map, int blocksize, Dtype dtype, ByteBuffer source, ByteBuffer codes, ByteBuffer absmax) {
-        long elements = Blocks.check(dtype, source, blocksize, source.remaining() / dtype.bytes(), codes, absmax);
-        if (elements == 0) {
-            return;
-        }
-        long code = address(map.memory(), 0);
-        long from = address(source, 0);
-        long scales = address(absmax, 0);
-        long out = address(codes, 0);
-        switch (dtype) {
-            case FLOAT32 -> CpuLibrary.cquantize_blockwise_cpu_fp32(code, from, scales, out, blocksize, elements);
-            case BFLOAT16 -> CpuLibrary.cquantize_blockwise_cpu_bf16(code, from, scales, out, blocksize, elements);
-            default -> CpuLibrary.cquantize_blockwise_cpu_fp16(code, from, scales, out, blocksize, elements);
-        }
-        // The library takes what is not finite as it comes, and its largest of a block may hide a NaN.
-        Blocks.forEach(elements, (first, count) -> {
-            int[] bits = new int[count];
-            Blocks.load(dtype, source, first, count, bits);
-            Blocks.absmax(bits, 0, count, first);
-        });
+        BuiltinKernel.INSTANCE.quantizeEightBit(map, blocksize, dtype, source, codes, absmax);
     }
 
     @Override

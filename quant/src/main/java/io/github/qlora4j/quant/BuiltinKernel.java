@@ -116,7 +116,7 @@ final class BuiltinKernel implements Kernel {
     public void quantizeEightBit(
             DynamicMap map, int blocksize, Dtype dtype, ByteBuffer source, ByteBuffer codes, ByteBuffer absmax) {
         long elements = Blocks.check(dtype, source, blocksize, source.remaining() / dtype.bytes(), codes, absmax);
-        ByteMap nearest = map == DynamicMap.SIGNED ? SIGNED : UNSIGNED;
+        ByteMap nearest = map == DynamicMap.SIGNED ? SIGNED : map == DynamicMap.UNSIGNED ? UNSIGNED : new ByteMap(map);
         ByteBuffer bytes = Blocks.little(codes);
         FloatBuffer scales = Blocks.floats(absmax);
         Blocks.forEach(elements, (first, count) -> {

@@ -34,6 +34,8 @@ public final class FourBitWeight implements LinearWeight {
     private final long rows;
     private final long cols;
     private final State state;
+    /** {@link #kernel} once it has looked at absmax; every thread finds the same one. */
+    private Kernel familiar;
 
     /**
      * The tensors of a weight, owned by it.
@@ -170,10 +172,11 @@ public final class FourBitWeight implements LinearWeight {
     public NDArray dense(Dtype compute, Scratch scratch) {
         NDArray target = scratch.buffer(compute, rows, cols);
         NDArray absmax = config.doubleQuant() ? expand(scratch) : state.absmax();
+        Kernel knowing = familiar(absmax);
         long elements = rows * cols;
         for (long at = 0; at < elements; at += WINDOW) {
             long count = Math.min(WINDOW, elements - at);
-            kernel.dequantizeFourBit(
+            knowing.dequantizeFourBit(
                     config.type(),
                     config.blocksize(),
                     Torch.bytes(state.packed(), at / 2, (count + 1) / 2),
@@ -182,6 +185,15 @@ public final class FourBitWeight implements LinearWeight {
                     Torch.bytes(target, at * compute.bytes(), count * compute.bytes()));
         }
         return target;
+    }
+
+    private Kernel familiar(NDArray absmax) {
+        if (familiar == null) {
+            familiar = kernel instanceof BitsAndBytesKernel && rows * cols <= WINDOW
+                    ? BitsAndBytesKernel.forAbsmax(scales(absmax, 0, rows * cols, config))
+                    : kernel;
+        }
+        return familiar;
     }
 
     @Override
@@ -229,13 +241,8 @@ public final class FourBitWeight implements LinearWeight {
                 Torch.bytes(state.nestedAbsmax(), 0, Torch.byteSize(state.nestedAbsmax())),
                 Dtype.FLOAT32,
                 memory);
-        float offset = state.offset();
-        float[] values = new float[(int) blocks];
-        Blocks.floats(memory).get(values);
-        for (int i = 0; i < values.length; i++) {
-            values[i] += offset;
-        }
-        Blocks.floats(memory).put(values);
+        // a float32 as float64 and back is the same number: this is absmax + offset in float32
+        Operators.SCRIPT.run("add_to_first", absmax, blocks, state.offset());
         return absmax;
     }
 

@@ -33,29 +33,45 @@ def int8_dense(target: Tensor, cb: Tensor, scb: Tensor, window: int) -> Tensor:
       torch.copy_(targets[i], torch.mul_(torch.to(codes[i], 6), parts[i]))
   return target
 
+# Integer products as numbers of `like`'s dtype; largest [tokens, 1] and scb [1, out] are the scales, bias is a list of
+# one or none, added in float32.
+def int8_scaled(products: Tensor, largest: Tensor, scb: Tensor, bias: List[Tensor], like: Tensor) -> Tensor:
+  y = torch.mul_(torch.mul_(torch.mul(largest, scb), torch.to(products, 6)), 6.200124e-05)
+  if len(bias) > 0:
+    y = torch.add_(y, bias[0])
+  return torch.to(y, like)
+
 # x [tokens, in] times the weight, in x's dtype. Columns of x with an element of at least the threshold are multiplied
-# in that dtype, the others in int8; threshold 0 means none. The bias, a list of one or none, is added in float32.
+# in that dtype, the others in int8; threshold 0 means none. The results are scaled a window of rows at a time, which
+# then stays in a core's cache.
 def int8_product(x: Tensor, cb: Tensor, scb: Tensor, bias: List[Tensor], threshold: float) -> Tensor:
-  h = torch.to(x, 5)
+  # by way of float32: torch's direct cast from bfloat16 is five times slower, and the same
+  h = torch.to(torch.to(x, 6), 5)
   size = torch.abs(h)
   columns = annotate(List[Tensor], [])
   if threshold > 0.:
-    outliers = torch.ge(size, threshold)
-    found = torch.any(outliers, 0)
+    found = torch.ge(torch.amax(size, [0]), threshold)
     if bool(torch.any(found)):
       columns = [torch.view(torch.nonzero(found), [-1])]
-      size = torch.masked_fill_(size, outliers, 0.)
-      h = torch.masked_fill(h, outliers, 0.)
-  largest = torch.to(torch.amax(size, [1]), 6)
-  codes = torch.to(torch.round_(torch.mul(h, int8_scales(largest))), 1)
+      some = torch.index_select(size, 1, columns[0])
+      torch.index_copy_(size, 1, columns[0], torch.masked_fill_(some, torch.ge(some, threshold), 0.))
+  largest = torch.unsqueeze(torch.to(torch.amax(size, [1]), 6), 1)
+  codes = torch.mul_(torch.to(h, 6), int8_scales(torch.squeeze(largest, 1)))
+  codes = torch.to(torch.round_(codes), 1)
   if len(columns) > 0:
     codes = torch.index_fill_(codes, 1, columns[0], 0)
   products = torch._int_mm(codes, torch.t(cb))
-  y = torch.mul(torch.unsqueeze(largest, 1), torch.unsqueeze(scb, 0))
-  y = torch.mul_(torch.mul_(y, products), 6.200124e-05)
-  if len(bias) > 0:
-    y = torch.add_(y, bias[0])
-  y = torch.to(y, x)
+  scales = torch.unsqueeze(scb, 0)
+  window = max(1, 262144 // torch.size(products, 1))
+  if torch.size(products, 0) <= window:
+    y = int8_scaled(products, largest, scales, bias, x)
+  else:
+    y = torch.empty(torch.size(products), dtype=ops.prim.dtype(x))
+    targets = torch.split(y, window, 0)
+    parts = torch.split(products, window, 0)
+    rows = torch.split(largest, window, 0)
+    for i in range(len(targets)):
+      torch.copy_(targets[i], int8_scaled(parts[i], rows[i], scales, bias, x))
   if len(columns) > 0:
     weights = torch.mul(torch.index_select(cb, 1, columns[0]), torch.unsqueeze(scb, 1))
     weights = torch.to(torch.mul(weights, 0.007874015718698502), x)

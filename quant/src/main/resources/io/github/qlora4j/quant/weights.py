@@ -11,3 +11,6 @@ def minus(x: Tensor, y: Tensor) -> Tensor:
 
 def linspace(steps: int) -> Tensor:
   return torch.linspace(0.1, 1.0, steps, dtype=6)
+
+def add_to_first(x: Tensor, count: int, summand: float) -> Tensor:
+  return torch.add_(torch.narrow(x, 0, 0, count), summand)

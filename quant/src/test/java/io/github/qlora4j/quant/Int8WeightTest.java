@@ -15,6 +15,7 @@ import io.github.qlora4j.quant.torch.Torch;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
 import org.junit.jupiter.api.BeforeAll;
@@ -34,6 +35,36 @@ class Int8WeightTest {
         return JsonParser.parseString(Files.readString(Path.of("src/test/resources/golden/int8.json")))
                 .getAsJsonArray()
                 .asList();
+    }
+
+    /** Many rows are scaled a window of 512 at a time; each comes out as by itself, whatever its window. */
+    @Test
+    void manyRowsAreTheRowsOfFewer() {
+        int tokens = 1100;
+        int cols = 64;
+        int rows = 512;
+        for (Dtype dtype : List.of(Dtype.FLOAT32, Dtype.BFLOAT16)) {
+            try (NDManager manager = Torch.newManager();
+                    Int8Weight weight = Int8Weight.quantize(
+                            Torch.ofFloats(manager, GoldenInputs.values(rows * cols, 5), rows, cols), 0)) {
+                float[] activations = GoldenInputs.values(tokens * cols, 6);
+                NDArray bias = tensor(manager, dtype, GoldenInputs.values(rows, 7), rows);
+                float[] all = Torch.toFloats(Torch.cast(
+                        manager,
+                        weight.product(manager, tensor(manager, dtype, activations, tokens, cols), bias),
+                        Dtype.FLOAT32));
+                for (int at = 0; at < tokens; at += 275) {
+                    float[] some = Arrays.copyOfRange(activations, at * cols, (at + 275) * cols);
+                    float[] expected = Torch.toFloats(Torch.cast(
+                            manager,
+                            weight.product(manager, tensor(manager, dtype, some, 275, cols), bias),
+                            Dtype.FLOAT32));
+                    assertThat(Arrays.copyOfRange(all, at * rows, (at + 275) * rows))
+                            .as("%s, rows from %d", dtype, at)
+                            .isEqualTo(expected);
+                }
+            }
+        }
     }
 
     @ParameterizedTest

@@ -161,6 +161,31 @@ class KernelTest {
                 .isEqualTo(3f * DynamicMap.SIGNED.values()[0]);
     }
 
+    /** A weight is looked at once, at its first use; one with products that are subnormal must not be handed on. */
+    @ParameterizedTest
+    @MethodSource("kernels")
+    void smallestWeightsComeOutAsTheBuiltInKernelHasThem(Kernel kernel) {
+        float[] values = GoldenInputs.values(64 * 128, 7);
+        for (int i = 0; i < 128; i++) {
+            values[64 * i] *= 1e-38f;
+            for (int j = 1; j < 64; j++) {
+                values[64 * i + j] *= i % 2 == 0 ? 1e-38f : 1f;
+            }
+        }
+        FourBitConfig config = new FourBitConfig(QuantType.NF4, 64, false);
+        try (NDManager manager = Torch.newManager();
+                Scratch scratch = new Scratch();
+                FourBitWeight weight =
+                        FourBitWeight.quantize(Torch.ofFloats(manager, values, 64, 128), config, kernel);
+                FourBitWeight plain = FourBitWeight.quantize(
+                        Torch.ofFloats(manager, values, 64, 128), config, BuiltinKernel.INSTANCE)) {
+            String expected = sha(plain.dense(Dtype.BFLOAT16, scratch));
+            for (int use = 0; use < 2; use++) {
+                assertThat(sha(weight.dense(Dtype.BFLOAT16, scratch))).isEqualTo(expected);
+            }
+        }
+    }
+
     @Test
     void aMapOfACheckpointIsTheUsualOneOnlyWhereItIsEqual() {
         float[] values = DynamicMap.SIGNED.values();

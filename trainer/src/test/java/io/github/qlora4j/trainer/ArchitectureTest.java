@@ -28,19 +28,20 @@ class ArchitectureTest {
                         .distinct())
                 .as("packages of the trainer; a new one needs a rule here")
                 .containsExactlyInAnyOrder(
-                        "config", "tokenizer", "data", "model", "optim", "train", "generate", "report", "cli");
+                        "config", "tokenizer", "data", "model", "optim", "train", "generate", "report", "bench", "cli");
     }
 
     @ParameterizedTest
     @CsvSource({
-        "config, tokenizer data model optim train generate report cli",
-        "tokenizer, data model optim train generate report cli",
-        "data, model optim train generate report cli",
-        "model, tokenizer optim train generate report cli",
-        "optim, tokenizer data model train generate report cli",
-        "train, cli",
-        "generate, cli",
-        "report, cli",
+        "config, tokenizer data model optim train generate report bench cli",
+        "tokenizer, data model optim train generate report bench cli",
+        "data, model optim train generate report bench cli",
+        "model, tokenizer optim train generate report bench cli",
+        "optim, tokenizer data model train generate report bench cli",
+        "train, bench cli",
+        "generate, bench cli",
+        "report, bench cli",
+        "bench, cli",
     })
     void noPackageKnowsALaterOne(String from, String later) {
         noClasses()

@@ -2,7 +2,6 @@ package io.github.qlora4j.quant.torch;
 
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
-import com.sun.jna.NativeLong;
 import com.sun.jna.Platform;
 import java.util.Map;
 
@@ -61,27 +60,15 @@ final class ProcessSettings {
         }
     }
 
-    /** Gives the pages of freed memory back to the system, those between blocks in use too. */
-    static void giveBack() {
-        if (Trim.FUNCTION != null) {
-            Trim.FUNCTION.invokeInt(new Object[] {new NativeLong(0)});
+    /** Does nothing with another C library. */
+    static void giveBackFreedMemory() {
+        if (!Platform.isLinux()) {
+            return;
         }
-    }
-
-    /** {@code malloc_trim} of glibc; null elsewhere. */
-    private static final class Trim {
-
-        static final Function FUNCTION = find();
-
-        private static Function find() {
-            if (!Platform.isLinux()) {
-                return null;
-            }
-            try {
-                return NativeLibrary.getInstance("c").getFunction("malloc_trim");
-            } catch (UnsatisfiedLinkError e) {
-                return null;
-            }
+        try {
+            NativeLibrary.getInstance("c").getFunction("malloc_trim").invokeInt(new Object[] {0L});
+        } catch (UnsatisfiedLinkError e) {
+            // it has no such function, and did not keep memory for it
         }
     }
 

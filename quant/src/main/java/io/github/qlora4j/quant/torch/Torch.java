@@ -198,15 +198,6 @@ public final class Torch {
         return operators().integer("is_finite", tensor) == 1;
     }
 
-    /**
-     * Gives freed memory back to the system, which the process keeps otherwise, to use it again without being cleared.
-     *
-     * <p>For after something that needed much more memory than what follows, such as loading. It takes milliseconds.
-     */
-    public static void giveMemoryBack() {
-        ProcessSettings.giveBack();
-    }
-
     /** The threads that one operator is spread over. */
     public static int threads() {
         start();
@@ -224,6 +215,12 @@ public final class Torch {
         }
         start();
         JniUtils.setNumThreads(n);
+    }
+
+    /** Gives freed memory that glibc keeps back to the system, after something that needed far more than what follows. */
+    public static void giveBackFreedMemory() {
+        start();
+        ProcessSettings.giveBackFreedMemory();
     }
 
     private static TorchScript operators() {

@@ -12,6 +12,7 @@ final class Verbs implements IFactory {
             PreviewVerb.class,
             QuantizeVerb.class,
             CompareVerb.class,
+            BenchVerb.class,
             ScoreVerb.class,
             EvalVerb.class,
             GenerateVerb.class,

@@ -56,7 +56,7 @@ final class BaseLoader {
             for (int i = 0; i < config.numHiddenLayers(); i++) {
                 layers.add(layer(manager, files, "model.layers." + i + "."));
                 // what weights were quantized from lies between the quantized ones, in holes of other sizes
-                Torch.giveMemoryBack();
+                Torch.giveBackFreedMemory();
             }
             NDArray norm = read(manager, files, NORM);
             NDArray head = config.tieWordEmbeddings() ? embeddings : read(manager, files, HEAD);

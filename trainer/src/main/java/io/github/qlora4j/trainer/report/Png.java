@@ -14,7 +14,7 @@ import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.XYChart;
 
 /** Pictures as PNG files. */
-final class Png {
+public final class Png {
     private static final Logger LOG = LogManager.getLogger(Png.class);
 
     private Png() {}
@@ -27,7 +27,7 @@ final class Png {
      * @return whether there is a picture now
      * @throws QloraException if the file cannot be written
      */
-    static boolean write(Path png, XYChart... charts) {
+    public static boolean write(Path png, XYChart... charts) {
         try {
             AtomicFile.write(png, out -> ImageIO.write(image(charts), "png", out));
             return true;

@@ -15,6 +15,7 @@ import java.util.regex.Pattern;
  */
 public final class Rss {
     private static final Path STATUS = Path.of("/proc/self/status");
+    private static final Path CLEAR_REFS = Path.of("/proc/self/clear_refs");
     private static final Path MEMINFO = Path.of("/proc/meminfo");
     private static final Path CGROUP = Path.of("/proc/self/cgroup");
     private static final Path CGROUP_ROOT = Path.of("/sys/fs/cgroup");
@@ -24,6 +25,17 @@ public final class Rss {
     /** The high-water mark of this process's resident memory; 0 where it is unknown. */
     public static long peakBytes() {
         return kilobytes(text(STATUS), "VmHWM");
+    }
+
+    /** Lets {@link #peakBytes} begin anew from what is resident now; false where the system cannot. */
+    public static boolean resetPeak() {
+        try {
+            // proc(5): 5 resets the peak resident set size to the current one
+            Files.writeString(CLEAR_REFS, "5");
+            return true;
+        } catch (IOException | SecurityException e) {
+            return false;
+        }
     }
 
     /** This process's resident memory now; 0 where it is unknown. */

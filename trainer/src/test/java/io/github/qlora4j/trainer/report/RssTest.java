@@ -2,6 +2,9 @@ package io.github.qlora4j.trainer.report;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.torch.Dtype;
+import io.github.qlora4j.quant.torch.Torch;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,6 +23,24 @@ class RssTest {
         assertThat(Rss.bytes()).isBetween(10L << 20, 1L << 40);
         assertThat(Rss.peakBytes()).isGreaterThanOrEqualTo(Rss.bytes() / 2);
         assertThat(Rss.freeBytes()).isPositive().isLessThanOrEqualTo(Rss.totalBytes());
+    }
+
+    /** What was resident before the reset and is gone does not count. */
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void linux_thePeakBeginsAnew() {
+        long with;
+        try (NDManager manager = Torch.newManager()) {
+            // glibc keeps it when it is closed, and gives it back when it is told to
+            Torch.zeros(manager, Dtype.UINT8, 256L << 20);
+            with = Rss.peakBytes();
+            assertThat(with).isGreaterThan(256L << 20);
+        }
+        Torch.giveBackFreedMemory();
+        // the kernel adds up a thread's pages in batches, so that two readings may differ by some
+        assertThat(Rss.peakBytes()).isGreaterThan(with - (16L << 20));
+        assertThat(Rss.resetPeak()).isTrue();
+        assertThat(Rss.peakBytes()).isLessThan(with - (200L << 20));
     }
 
     @Test

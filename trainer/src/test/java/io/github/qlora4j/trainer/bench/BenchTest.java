@@ -1,0 +1,86 @@
+package io.github.qlora4j.trainer.bench;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.github.qlora4j.trainer.config.Precision;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.DisabledOnOs;
+import org.junit.jupiter.api.condition.OS;
+import org.junit.jupiter.api.io.TempDir;
+
+class BenchTest {
+
+    private static final Path LLAMA = Path.of("src/test/resources/golden/models/llama");
+
+    @TempDir
+    private Path dir;
+
+    private static BenchPlan plan(Path model, List<Integer> lengths, List<Integer> batches) {
+        return new BenchPlan(model.toString(), List.of(BenchScheme.NF4), lengths, batches, 1, 2, Precision.FLOAT32, 1);
+    }
+
+    @Test
+    void plansTheSmallerThingsFirst_eachOnce() {
+        BenchPlan plan = plan(LLAMA, List.of(64, 8, 64), List.of(4, 1));
+        assertThat(plan.cells())
+                .extracting(BenchPlan.Cell::toString)
+                .containsExactly("1 × 8", "4 × 8", "1 × 64", "4 × 64");
+        // a warm-up and a round: 360 tokens forward, two prompts and 4 generated tokens that count for 20 each
+        assertThat(plan.work()).isEqualTo(2 * (360 + 72 + 4 * 20));
+        assertThat(Message.JSON.fromJson(Message.JSON.toJson(plan), BenchPlan.class))
+                .isEqualTo(plan);
+    }
+
+    /** As the system ends a process that takes too much memory. */
+    @Test
+    @DisabledOnOs(OS.WINDOWS)
+    void aProcessThatIsKilledLeavesWhatItHadMeasured_andAReasonForTheRest() {
+        List<String> done = new ArrayList<>();
+        BenchReport report = Bench.run(plan(LLAMA, List.of(8, 16), List.of(1)), dir, (number, what, secondsLeft) -> {
+            done.add(what);
+            if (what.equals("forward 1 × 16")) {
+                ProcessHandle.current()
+                        .children()
+                        .filter(child -> child.info().commandLine().orElse("").contains("BenchWorker"))
+                        .forEach(ProcessHandle::destroyForcibly);
+            }
+        });
+        assertThat(done).contains("quantizing", "loading", "generation, prompt of 8", "forward 1 × 8");
+        SchemeFigures nf4 = report.schemes().get(0);
+        assertThat(nf4.failed()).isNull();
+        assertThat(nf4.loaded().dtype()).isEqualTo("float32");
+        assertThat(nf4.generation()).hasSize(2).allMatch(g -> g.skipped() == null);
+        assertThat(nf4.forward()).hasSize(2);
+        assertThat(nf4.forward().get(0).skipped()).isNull();
+        assertThat(nf4.forward().get(1).skipped())
+                .isEqualTo(
+                        "the JVM ended with exit code 137 at \"forward 1 × 16\": killed, most likely for lack of memory");
+        assertThat(BenchFiles.skipped(report)).hasSize(1);
+        assertThat(BenchFiles.tables(report).get(1).rows().get(2)).containsExactly("1", "16", "–");
+        assertThat(dir).isEmptyDirectory();
+    }
+
+    @Test
+    void whatNoMemoryHoldsIsNotTried() throws IOException {
+        Path model = Files.createDirectory(dir.resolve("model"));
+        for (String name : List.of("config.json", "model.safetensors")) {
+            Files.copy(LLAMA.resolve(name), model.resolve(name));
+        }
+        Path config = model.resolve("config.json");
+        Files.writeString(
+                config,
+                Files.readString(config)
+                        .replace("\"max_position_embeddings\": 128", "\"max_position_embeddings\": 16777216"));
+        Path work = Files.createDirectory(dir.resolve("work"));
+        BenchReport report = Bench.run(plan(model, List.of(64), List.of(1 << 24)), work, (n, what, left) -> {});
+        // 2^30 tokens, each with 4 x 64 + 3 x 128 numbers of two bytes
+        assertThat(report.schemes().get(0).forward().get(0).skipped())
+                .matches("it needs 1.37 TB or more, and .* are free");
+        assertThat(report.schemes().get(0).generation().get(0).skipped()).isNull();
+    }
+}
