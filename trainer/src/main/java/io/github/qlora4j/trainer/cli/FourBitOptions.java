@@ -109,6 +109,7 @@ final class FourBitOptions {
                         Objects.requireNonNullElse(blocksize, 64),
                         Objects.requireNonNullElse(kernel, KernelChoice.AUTO),
                         Objects.requireNonNullElse(llmInt8Threshold, Int8Weight.DEFAULT_THRESHOLD),
-                        List.of())));
+                        List.of(),
+                        false)));
     }
 }
