@@ -22,9 +22,8 @@ public record ModelSection(
                 orElse = "false")
         boolean upcast,
 
-        @Key(
-                "Where the modules of the base lie: auto is worked out as accelerate does, cpu is memory, disk is read for"
-                        + " each use; left out, all is in memory. No GPU is supported yet.")
+        @Key("Where the modules of the base lie: auto is worked out as accelerate does, cpu is memory, disk is read for"
+                + " each use; left out, all is in memory. No GPU is supported yet.")
         DeviceMap deviceMap,
 
         @Key(

@@ -53,7 +53,10 @@ final class Nodes {
         } else if (value instanceof DeviceMap.Planned planned) {
             return of(planned.strategy());
         } else if (value instanceof DeviceMap.Modules modules) {
-            return of(modules.devices().keySet().equals(Set.of("")) ? modules.devices().get("") : modules.devices());
+            return of(
+                    modules.devices().keySet().equals(Set.of(""))
+                            ? modules.devices().get("")
+                            : modules.devices());
         } else if (value instanceof Device device) {
             return device.isGpu() ? of(device.index()) : of(device.toString());
         } else if (value instanceof TemplateChoice.Named named) {

@@ -81,8 +81,7 @@ final class Placements {
                 } else if (devices.containsKey(name)) {
                     report.add(tuple.getKeyNode(), key, "given twice: " + Found.in(tuple.getKeyNode()));
                 } else {
-                    devices.put(
-                            name, (Device) new DeviceName().read(tuple.getValueNode(), key + "." + name, report));
+                    devices.put(name, (Device) new DeviceName().read(tuple.getValueNode(), key + "." + name, report));
                 }
             }
             if (devices.isEmpty()) {

@@ -60,7 +60,8 @@ public record QuantizationSection(
         List<String> llmInt8SkipModules,
 
         @Key(
-                value = "Modules that model.device_map puts on the disk stay unquantized, in float32; it must be a map.",
+                value =
+                        "Modules that model.device_map puts on the disk stay unquantized, in float32; it must be a map.",
                 orElse = "false",
                 name = "llm_int8_enable_fp32_cpu_offload")
         boolean llmInt8EnableFp32CpuOffload) {

@@ -2,7 +2,10 @@ package io.github.qlora4j.trainer.model;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.BitsAndBytesCheckpoint;
 import io.github.qlora4j.quant.DenseWeight;
+import io.github.qlora4j.quant.Int8Scheme;
+import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.QloraException;
@@ -11,6 +14,7 @@ import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
+import io.github.qlora4j.trainer.config.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -18,6 +22,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Function;
+import java.util.stream.IntStream;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 
@@ -50,33 +56,199 @@ final class BaseLoader {
     BaseModel load() {
         NDManager manager = Torch.newManager();
         List<BaseModel.Layer> layers = new ArrayList<>();
-        try (ModelDirectory files = ModelDirectory.open(directory)) {
+        DiskParts parts = new DiskParts();
+        try {
+            ModelDirectory files = ModelDirectory.open(directory);
+            parts.keep(files);
             check(files, config, scheme);
-            NDArray embeddings = read(manager, files, EMBEDDINGS);
+            Placement placement = placement(files);
+            placement.requireNoGpu();
+            if (placement.usesDisk()) {
+                placement.lines().forEach(line -> LOG.info("{}: {}", directory, line));
+            }
+            ModelDirectory offloaded = offloaded(files, placement, parts);
+            boolean tied = config.tieWordEmbeddings();
+            NDArray embeddings = table(manager, files, parts, placement.embeddingsOnDisk(), BaseModel.EMBEDDINGS);
             for (int i = 0; i < config.numHiddenLayers(); i++) {
-                layers.add(layer(manager, files, "model.layers." + i + "."));
+                boolean onDisk = placement.block(i).equals(Device.DISK);
+                String prefix = "model.layers." + i + ".";
+                layers.add(
+                        onDisk
+                                ? onDisk(manager, files, offloaded, parts, prefix)
+                                : new BaseModel.Layer(
+                                        linears(prefix, module -> linear(files, module)),
+                                        beside(manager, files, prefix)));
             }
             NDArray norm = read(manager, files, NORM);
-            NDArray head = config.tieWordEmbeddings() ? embeddings : read(manager, files, HEAD);
-            return new BaseModel(manager, directory, config, options, stream, embeddings, norm, head, layers);
+            NDArray head = tied ? embeddings : table(manager, files, parts, placement.headOnDisk(), BaseModel.HEAD);
+            if (tied && embeddings == null) {
+                parts.add(BaseModel.HEAD, () -> Map.of(BaseModel.HEAD, dense(files, EMBEDDINGS, stream)));
+            }
+            if (parts.isEmpty()) {
+                // nothing is read any more
+                parts.close();
+            }
+            DiskRows rows = new DiskRows(files, EMBEDDINGS, List.of(dtype, stream));
+            return new BaseModel(
+                    manager,
+                    directory,
+                    config,
+                    options,
+                    stream,
+                    placement,
+                    parts,
+                    rows,
+                    embeddings,
+                    norm,
+                    head,
+                    layers);
         } catch (RuntimeException | Error e) {
             layers.forEach(layer -> layer.linears().values().forEach(LinearWeight::close));
+            parts.close();
             manager.close();
             throw e;
         }
     }
 
-    private BaseModel.Layer layer(NDManager manager, ModelDirectory files, String prefix) {
+    private Placement placement(ModelDirectory files) {
+        PlacementOptions asked = options.placement();
+        if (asked.fp32Offload() && options.quantizer().isEmpty()) {
+            throw new QloraException(directory + ": quantization.llm_int8_enable_fp32_cpu_offload is for a base that is"
+                    + " quantized while it is loaded");
+        }
+        boolean bitsandbytes = options.quantizer().isPresent();
+        return Placement.of(config, asked, (module, linear) -> bytes(files, module, linear), stream, bitsandbytes);
+    }
+
+    /** What a layer's matrix takes, as transformers counts it; GPTQ's and AWQ's as they are stored. */
+    private double bytes(ModelDirectory files, String module, Family.Linear linear) {
+        double weights = (double) linear.out() * linear.in();
+        boolean stored = scheme.has(files, module);
+        if (stored && options.quantizer().isEmpty()) {
+            return files.names().stream()
+                    .filter(name -> name.startsWith(module + ".") && !name.endsWith(".bias"))
+                    .mapToDouble(name -> files.info(name).byteLength())
+                    .sum();
+        }
+        if (stored || options.quantizer().isPresent() && !options.skips(module)) {
+            return options.eightBit().isPresent() ? weights : weights / 2;
+        }
+        return weights * stream.bytes();
+    }
+
+    /** The embeddings or the head; null, and a part of its own, where it lies on the disk. */
+    private NDArray table(NDManager manager, ModelDirectory files, DiskParts parts, boolean onDisk, String module) {
+        String name = module + ".weight";
+        if (!onDisk) {
+            return read(manager, files, name);
+        }
+        parts.add(module, () -> Map.of(module, dense(files, name, stream)));
+        return null;
+    }
+
+    private DenseWeight dense(ModelDirectory files, String name, Dtype as) {
+        NDManager owner = Torch.newManager();
+        try {
+            return DenseWeight.owning(owner, read(owner, files, name, as));
+        } catch (RuntimeException | Error e) {
+            owner.close();
+            throw e;
+        }
+    }
+
+    /** Blocks that are quantized while loading and lie on the disk; null where there are none. */
+    private ModelDirectory offloaded(ModelDirectory files, Placement placement, DiskParts parts) {
+        int[] blocks = IntStream.range(0, config.numHiddenLayers())
+                .filter(i -> placement.block(i).equals(Device.DISK))
+                .filter(i -> !quantizedHere(files, i).isEmpty())
+                .toArray();
+        if (blocks.length == 0 || options.placement().fp32Offload()) {
+            return null;
+        }
+        Path folder = options.placement()
+                .offloadFolder()
+                .orElseThrow(() -> new QloraException("model.device_map: " + blocks.length + " of "
+                        + config.numHiddenLayers() + " blocks lie on the disk and are quantized while loading; name a"
+                        + " folder for them in model.offload_folder (--offload-folder), or quantize the base once by the"
+                        + " verb quantize and give that directory"));
+        MatrixQuantizer quantizer = options.quantizer().orElseThrow();
+        String settings = String.join(
+                " ",
+                "1",
+                String.valueOf(options.fourBit()),
+                options.eightBit().isPresent() ? "int8" : "",
+                dtype.torchName(),
+                "threads " + Torch.threads(),
+                options.skipModules().toString());
+        long bytes = config.family().linears(config).stream()
+                .mapToLong(linear -> quantizer.bytes(linear.out() * linear.in(), linear.out()))
+                .sum();
+        ModelDirectory made = new OffloadFolder(folder, files, settings)
+                .open(
+                        blocks,
+                        quantizer,
+                        block -> quantizedHere(files, block),
+                        (owner, module) -> read(owner, files, module + ".weight", dtype),
+                        bytes);
+        parts.keep(made);
+        return made;
+    }
+
+    /** The linear layers of a block that are quantized while loading. */
+    private List<String> quantizedHere(ModelDirectory files, int block) {
+        return config.family().linears(config).stream()
+                .map(linear -> "model.layers." + block + "." + linear.name())
+                .filter(module ->
+                        options.quantizer().isPresent() && !scheme.has(files, module) && !options.skips(module))
+                .toList();
+    }
+
+    /** A block that is read for each use; it is read once now, so that damage is found before any work. */
+    private BaseModel.Layer onDisk(
+            NDManager manager, ModelDirectory files, ModelDirectory offloaded, DiskParts parts, String prefix) {
+        StoredScheme made = new BitsAndBytesCheckpoint(
+                () -> Kernels.choose(options.kernel()),
+                options.eightBit().map(Int8Scheme::threshold).orElse(0.0));
+        boolean fp32 = options.placement().fp32Offload();
+        parts.add(
+                prefix,
+                () -> linears(prefix, module -> {
+                    if (offloaded != null && made.has(offloaded, module)) {
+                        return made.read(offloaded, module);
+                    }
+                    if (fp32 && !scheme.has(files, module)) {
+                        return dense(files, module + ".weight", Dtype.FLOAT32);
+                    }
+                    return linear(files, module);
+                }));
+        Map<String, LinearWeight> onDisk = new LinkedHashMap<>();
+        parts.take(prefix).forEach((name, weight) -> onDisk.put(name, new DiskWeight(parts, prefix, name, weight)));
+        return new BaseModel.Layer(onDisk, beside(manager, files, prefix));
+    }
+
+    private Map<String, LinearWeight> linears(String prefix, Function<String, LinearWeight> reader) {
         Map<String, LinearWeight> linears = new LinkedHashMap<>();
+        try {
+            for (Family.Linear linear : config.family().linears(config)) {
+                LinearWeight weight = reader.apply(prefix + linear.name());
+                linears.put(linear.name(), weight);
+                if (weight.rows() != linear.out() || weight.cols() != linear.in()) {
+                    throw new QloraException(directory + ": tensor " + prefix + linear.name()
+                            + ".weight: expected shape [" + linear.out() + ", " + linear.in() + "], got ["
+                            + weight.rows() + ", " + weight.cols() + "]");
+                }
+            }
+            return linears;
+        } catch (RuntimeException | Error e) {
+            linears.values().forEach(LinearWeight::close);
+            throw e;
+        }
+    }
+
+    /** Biases and norms of a block. */
+    private Map<String, NDArray> beside(NDManager manager, ModelDirectory files, String prefix) {
         Map<String, NDArray> tensors = new LinkedHashMap<>();
         for (Family.Linear linear : config.family().linears(config)) {
-            LinearWeight weight = linear(manager, files, prefix + linear.name());
-            linears.put(linear.name(), weight);
-            if (weight.rows() != linear.out() || weight.cols() != linear.in()) {
-                linears.values().forEach(LinearWeight::close);
-                throw new QloraException(directory + ": tensor " + prefix + linear.name() + ".weight: expected shape ["
-                        + linear.out() + ", " + linear.in() + "], got [" + weight.rows() + ", " + weight.cols() + "]");
-            }
             if (linear.bias()) {
                 tensors.put(linear.name() + ".bias", read(manager, files, prefix + linear.name() + ".bias"));
             }
@@ -84,20 +256,20 @@ final class BaseLoader {
         for (String norm : config.family().norms()) {
             tensors.put(norm + ".weight", read(manager, files, prefix + norm + ".weight"));
         }
-        return new BaseModel.Layer(linears, tensors);
+        return tensors;
     }
 
-    private LinearWeight linear(NDManager manager, ModelDirectory files, String module) {
+    private LinearWeight linear(ModelDirectory files, String module) {
         String name = module + ".weight";
         if (scheme.has(files, module)) {
             return scheme.read(files, module);
         }
         Optional<MatrixQuantizer> quantizer = options.quantizer();
         if (quantizer.isEmpty() || options.skips(module)) {
-            return new DenseWeight(read(manager, files, name, stream));
+            return dense(files, name, stream);
         }
         // only this one weight stands whole in memory
-        try (NDManager one = manager.newSubManager()) {
+        try (NDManager one = Torch.newManager()) {
             return quantized(files, name, quantizer.get(), read(one, files, name, dtype));
         }
     }

@@ -85,7 +85,10 @@ public final class CachedDecoder implements AutoCloseable {
         if (!keepProducts(most) && denseBytes() <= most) {
             for (int layer = 0; layer < decoder.base().layers().size(); layer++) {
                 Map<String, Scratch> own = new HashMap<>();
-                blocks.add(new Block(Map.of(), null, null, decoder.operands(layer, own), own));
+                // a block on the disk stays there
+                boolean inMemory = decoder.base().layers().get(layer).inMemory();
+                Map<String, NDArray> dense = inMemory ? decoder.operands(layer, own) : Map.of();
+                blocks.add(new Block(Map.of(), null, null, dense, own));
             }
         }
     }
@@ -121,7 +124,7 @@ public final class CachedDecoder implements AutoCloseable {
         long bytes = 0;
         for (BaseModel.Layer layer : decoder.base().layers()) {
             for (LinearWeight weight : layer.linears().values()) {
-                if (!(weight instanceof DenseWeight) && !weight.hasOwnProduct()) {
+                if (!(weight instanceof DenseWeight || weight instanceof DiskWeight) && !weight.hasOwnProduct()) {
                     bytes += weight.rows()
                             * weight.cols()
                             * decoder.base().computeOf(weight).bytes();

@@ -11,6 +11,7 @@ import io.github.qlora4j.trainer.data.PackedRows;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.BiFunction;
 
 /**
@@ -115,8 +116,14 @@ public final class Decoder implements AutoCloseable {
 
     /** The tokens' embeddings, {@code [tokens, hidden_size]}. */
     public NDArray embed(NDManager manager, int[] inputIds) {
+        if (trained.embeddings().isEmpty()) {
+            Optional<NDArray> read = base.embeddingsOfTokens(manager, inputIds);
+            if (read.isPresent()) {
+                return read.get();
+            }
+        }
         try (NDArray ids = Torch.ofInts(manager, inputIds, inputIds.length)) {
-            NDArray table = trained.embeddings().orElse(base.embeddings());
+            NDArray table = trained.embeddings().orElseGet(base::embeddings);
             return script.tensor(manager, "embed", table, ids, base.stream().code());
         }
     }
@@ -259,7 +266,7 @@ public final class Decoder implements AutoCloseable {
     }
 
     NDArray headWeight() {
-        return trained.head().orElse(base.head());
+        return trained.head().orElseGet(base::head);
     }
 
     long window(int layer) {

@@ -83,7 +83,8 @@ final class DevicePlan {
             double room = device.equals(Device.DISK) ? Double.POSITIVE_INFINITY : limits.get(device) - reserved;
             List<ModuleTree> with = tiedTo(module);
             double before = used.getOrDefault(device, 0.0);
-            double bytes = module.bytes() + with.stream().mapToDouble(ModuleTree::bytes).sum();
+            double bytes = module.bytes()
+                    + with.stream().mapToDouble(ModuleTree::bytes).sum();
             if (before + bytes <= room) {
                 used.put(device, before + bytes);
                 found.put(module.name(), device);

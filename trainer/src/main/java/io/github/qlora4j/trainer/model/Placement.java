@@ -56,14 +56,15 @@ public record Placement(ModelConfig config, Map<String, Device> devices) {
         }
         ModuleTree model = ModuleTree.of(config, linearBytes::applyAsDouble, rest);
         if (options.map().get() instanceof DeviceMap.Planned planned) {
-            Map<Device, Double> limits =
-                    DevicePlan.balanced(model, limits(options), !options.maxMemory().isEmpty(), planned.strategy());
+            Map<Device, Double> limits = DevicePlan.balanced(
+                    model, limits(options), !options.maxMemory().isEmpty(), planned.strategy());
             if (bitsandbytes) {
                 limits.replaceAll((device, bytes) -> bytes * SHARE);
             }
             return new Placement(config, DevicePlan.infer(model, config.tieWordEmbeddings(), limits));
         }
-        Placement placement = new Placement(config, ((DeviceMap.Modules) options.map().get()).devices());
+        Placement placement =
+                new Placement(config, ((DeviceMap.Modules) options.map().get()).devices());
         placement.check(model);
         return placement;
     }
@@ -201,9 +202,9 @@ public record Placement(ModelConfig config, Map<String, Device> devices) {
         }
         add(parts, device(HEAD), config.tieWordEmbeddings() ? "head (the embeddings)" : "head");
         List<String> lines = new ArrayList<>();
-        parts.forEach((device, names) -> lines.add(
-                (device.isGpu() ? "GPU " + device : device.equals(Device.CPU) ? "in memory" : "on the disk") + ": "
-                        + String.join(", ", names)));
+        parts.forEach((device, names) ->
+                lines.add((device.isGpu() ? "GPU " + device : device.equals(Device.CPU) ? "in memory" : "on the disk")
+                        + ": " + String.join(", ", names)));
         return lines;
     }
 

@@ -38,7 +38,8 @@ class DevicePlanTest {
     @ParameterizedTest
     @MethodSource("cases")
     void theMapIsAccelerates(JsonObject row) throws IOException {
-        JsonElement keys = golden().getAsJsonObject("models").get(row.get("model").getAsString());
+        JsonElement keys =
+                golden().getAsJsonObject("models").get(row.get("model").getAsString());
         Files.writeString(dir.resolve("config.json"), keys.toString());
         ModelConfig config = ModelConfig.read(dir);
         String size = row.get("size").getAsString();
@@ -46,17 +47,19 @@ class DevicePlanTest {
                 config,
                 (name, linear) -> linear.out() * linear.in() * width(size),
                 size.equals("float32") ? Dtype.FLOAT32 : Dtype.BFLOAT16);
-        row.getAsJsonObject("bytes").entrySet().forEach(entry -> assertThat(model.all()
-                        .filter(module -> module.name().equals(entry.getKey()))
-                        .mapToDouble(ModuleTree::bytes)
-                        .sum())
-                .as("bytes of %s", entry.getKey())
-                .isEqualTo(entry.getValue().getAsDouble()));
+        row.getAsJsonObject("bytes")
+                .entrySet()
+                .forEach(entry -> assertThat(model.all()
+                                .filter(module -> module.name().equals(entry.getKey()))
+                                .mapToDouble(ModuleTree::bytes)
+                                .sum())
+                        .as("bytes of %s", entry.getKey())
+                        .isEqualTo(entry.getValue().getAsDouble()));
 
         Map<Device, Double> limits = bytes(row.getAsJsonObject("max_memory"));
         if (!row.get("strategy").isJsonNull()) {
-            DeviceMap.Strategy strategy = DeviceMap.Strategy.valueOf(
-                    row.get("strategy").getAsString().toUpperCase(Locale.ROOT));
+            DeviceMap.Strategy strategy =
+                    DeviceMap.Strategy.valueOf(row.get("strategy").getAsString().toUpperCase(Locale.ROOT));
             limits = DevicePlan.balanced(model, limits, true, strategy);
         }
         assertThat(limits).isEqualTo(bytes(row.getAsJsonObject("limits")));
@@ -81,8 +84,8 @@ class DevicePlanTest {
     private static Map<Device, Double> bytes(JsonObject limits) {
         Map<Device, Double> bytes = new LinkedHashMap<>();
         limits.entrySet()
-                .forEach(entry -> bytes.put(
-                        Device.parse(entry.getKey()), entry.getValue().getAsDouble()));
+                .forEach(entry ->
+                        bytes.put(Device.parse(entry.getKey()), entry.getValue().getAsDouble()));
         return bytes;
     }
 }
