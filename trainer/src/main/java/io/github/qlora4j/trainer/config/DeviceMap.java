@@ -1,6 +1,7 @@
 package io.github.qlora4j.trainer.config;
 
 import java.util.Map;
+import java.util.Optional;
 
 /** Where the modules of the base lie: {@code model.device_map}. */
 public sealed interface DeviceMap {
@@ -19,6 +20,15 @@ public sealed interface DeviceMap {
         public Modules {
             devices = Ordered.copy(devices);
         }
+
+        /** The device of a module: what the longest name says that stands for it; empty where none does. */
+        public Optional<Device> device(String module) {
+            String key = module;
+            while (!devices.containsKey(key) && !key.isEmpty()) {
+                key = key.contains(".") ? key.substring(0, key.lastIndexOf('.')) : "";
+            }
+            return Optional.ofNullable(devices.get(key));
+        }
     }
 
     /** How several GPUs share a model; without GPUs all are the same. */
@@ -36,6 +46,20 @@ public sealed interface DeviceMap {
     /** All of the model on one device. */
     static DeviceMap all(Device device) {
         return new Modules(Map.of("", device));
+    }
+
+    /**
+     * Reads a map as {@code model.device_map} does.
+     *
+     * @param yaml {@code auto}, {@code cpu}, {@code disk}, or a map
+     * @param name what to call it in messages
+     * @throws ConfigException with every problem
+     */
+    static DeviceMap parse(String yaml, String name) {
+        Report report = new Report();
+        Object map = new Placements.DeviceMapType().read(YamlText.compose(yaml, name), "device_map", report);
+        report.throwIfAny();
+        return (DeviceMap) map;
     }
 
     /** {@code auto}. */

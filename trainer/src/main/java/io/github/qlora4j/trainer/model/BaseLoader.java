@@ -112,7 +112,8 @@ final class BaseLoader {
 
     private Placement placement(ModelDirectory files) {
         PlacementOptions asked = options.placement();
-        if (asked.fp32Offload() && options.quantizer().isEmpty()) {
+        asked.check();
+        if (asked.fp32Offload() && (options.quantizer().isEmpty() || scheme.isIn(files))) {
             throw new QloraException(directory + ": quantization.llm_int8_enable_fp32_cpu_offload is for a base that is"
                     + " quantized while it is loaded");
         }
@@ -162,7 +163,7 @@ final class BaseLoader {
                 .filter(i -> placement.block(i).equals(Device.DISK))
                 .filter(i -> !quantizedHere(files, i).isEmpty())
                 .toArray();
-        if (blocks.length == 0 || options.placement().fp32Offload()) {
+        if (blocks.length == 0) {
             return null;
         }
         Path folder = options.placement()
@@ -209,15 +210,11 @@ final class BaseLoader {
         StoredScheme made = new BitsAndBytesCheckpoint(
                 () -> Kernels.choose(options.kernel()),
                 options.eightBit().map(Int8Scheme::threshold).orElse(0.0));
-        boolean fp32 = options.placement().fp32Offload();
         parts.add(
                 prefix,
                 () -> linears(prefix, module -> {
                     if (offloaded != null && made.has(offloaded, module)) {
                         return made.read(offloaded, module);
-                    }
-                    if (fp32 && !scheme.has(files, module)) {
-                        return dense(files, module + ".weight", Dtype.FLOAT32);
                     }
                     return linear(files, module);
                 }));
@@ -266,7 +263,7 @@ final class BaseLoader {
         }
         Optional<MatrixQuantizer> quantizer = options.quantizer();
         if (quantizer.isEmpty() || options.skips(module)) {
-            return dense(files, name, stream);
+            return dense(files, name, options.placement().keepsFloat32(module) ? Dtype.FLOAT32 : stream);
         }
         // only this one weight stands whole in memory
         try (NDManager one = Torch.newManager()) {

@@ -119,6 +119,7 @@ public record BaseOptions(
 
     /** Whether a linear layer stays unquantized. */
     public boolean skips(String module) {
-        return skipModules.stream().anyMatch(s -> module.equals(s) || module.endsWith("." + s));
+        return placement.keepsFloat32(module)
+                || skipModules.stream().anyMatch(s -> module.equals(s) || module.endsWith("." + s));
     }
 }

@@ -92,10 +92,11 @@ public record Placement(ModelConfig config, Map<String, Device> devices) {
             throw wrong("the model has no module " + String.join(", ", unknown) + "; it has "
                     + String.join(", ", EMBEDDINGS, BLOCKS + ".0", "…", "model.norm", HEAD));
         }
+        DeviceMap.Modules map = new DeviceMap.Modules(devices);
         List<String> left = model.all()
                 .filter(module -> module.children().isEmpty() && !module.name().equals("model.rotary_emb"))
                 .map(ModuleTree::name)
-                .filter(name -> keyOf(name) == null)
+                .filter(name -> map.device(name).isEmpty())
                 .toList();
         if (!left.isEmpty()) {
             throw wrong("it says nothing of " + left.get(0)
@@ -118,22 +119,9 @@ public record Placement(ModelConfig config, Map<String, Device> devices) {
         return new QloraException("model.device_map: " + problem);
     }
 
-    /** The longest key that stands for a module; null where none does. */
-    private String keyOf(String module) {
-        String key = module;
-        while (!devices.containsKey(key)) {
-            if (key.isEmpty()) {
-                return null;
-            }
-            key = key.contains(".") ? key.substring(0, key.lastIndexOf('.')) : "";
-        }
-        return key;
-    }
-
     /** The device of a module, {@code model.layers.0.mlp} for instance. */
     public Device device(String module) {
-        String key = keyOf(module);
-        return key == null ? Device.CPU : devices.get(key);
+        return new DeviceMap.Modules(devices).device(module).orElse(Device.CPU);
     }
 
     /** The device of a block: all of it lies there. */
@@ -163,8 +151,23 @@ public record Placement(ModelConfig config, Map<String, Device> devices) {
         return onDisk(HEAD) && (!config.tieWordEmbeddings() || onDisk(EMBEDDINGS));
     }
 
+    /** Whether the embeddings stay in memory. */
+    public boolean embeddingsInMemory() {
+        return !embeddingsOnDisk() && !device(EMBEDDINGS).isGpu();
+    }
+
+    /** Whether the head stays in memory. */
+    public boolean headInMemory() {
+        return !headOnDisk() && !device(HEAD).isGpu();
+    }
+
     private boolean onDisk(String module) {
         return device(module).equals(Device.DISK);
+    }
+
+    /** Whether any module lies on a GPU. */
+    public boolean usesGpu() {
+        return devices.values().stream().anyMatch(Device::isGpu);
     }
 
     /** Whether any weight is read from the disk for its use. */

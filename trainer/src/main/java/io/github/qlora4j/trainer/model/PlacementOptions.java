@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.model;
 
+import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.trainer.config.Device;
 import io.github.qlora4j.trainer.config.DeviceMap;
 import io.github.qlora4j.trainer.config.MemorySize;
@@ -26,6 +27,21 @@ public record PlacementOptions(
     /** Takes a copy of the map. */
     public PlacementOptions {
         maxMemory = Map.copyOf(maxMemory);
+    }
+
+    /** Refuses a flag that a plan would make mean another thing at each start. */
+    void check() {
+        if (fp32Offload && !(map.orElse(null) instanceof DeviceMap.Modules)) {
+            throw new QloraException(
+                    "llm_int8_enable_fp32_cpu_offload needs a device_map that says which modules are on the" + " disk");
+        }
+    }
+
+    /** Whether a linear layer is on the disk, and stays in float32 there. */
+    boolean keepsFloat32(String module) {
+        return fp32Offload
+                && map.orElse(null) instanceof DeviceMap.Modules modules
+                && modules.device(module).equals(Optional.of(Device.DISK));
     }
 
     /** All of it in memory. */
