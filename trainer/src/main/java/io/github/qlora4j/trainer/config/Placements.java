@@ -122,10 +122,13 @@ final class Placements {
             boolean whole = true;
             for (NodeTuple tuple : mapping.getValue()) {
                 Object device = new DeviceName().read(tuple.getKeyNode(), key, report);
-                String below = key + "." + (device == null ? "" : device);
-                Object size = new Scalars.Size().read(tuple.getValueNode(), below, report);
-                whole &= device != null && size != null;
-                if (device != null && limits.put((Device) device, (MemorySize) size) != null) {
+                if (device == null) {
+                    whole = false;
+                    continue;
+                }
+                Object size = new Scalars.Size().read(tuple.getValueNode(), key + "." + device, report);
+                whole &= size != null;
+                if (limits.put((Device) device, (MemorySize) size) != null) {
                     report.add(tuple.getKeyNode(), key, "given twice: " + Found.in(tuple.getKeyNode()));
                 }
             }
