@@ -11,19 +11,17 @@ import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
-import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.config.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.function.Function;
-import java.util.stream.IntStream;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 
@@ -31,9 +29,8 @@ import org.apache.logging.log4j.Logger;
 final class BaseLoader {
 
     private static final Logger LOG = LogManager.getLogger(BaseLoader.class);
-    private static final String EMBEDDINGS = "model.embed_tokens.weight";
+    private static final String EMBEDDINGS = BaseModel.EMBEDDINGS + ".weight";
     private static final String NORM = "model.norm.weight";
-    private static final String HEAD = "lm_head.weight";
 
     private final Path directory;
     private final ModelConfig config;
@@ -60,7 +57,7 @@ final class BaseLoader {
         try {
             ModelDirectory files = ModelDirectory.open(directory);
             parts.keep(files);
-            check(files, config, scheme);
+            ExpectedTensors.check(files, config, scheme);
             Placement placement = placement(files);
             placement.requireNoGpu();
             if (placement.usesDisk()) {
@@ -159,38 +156,18 @@ final class BaseLoader {
 
     /** Blocks that are quantized while loading and lie on the disk; null where there are none. */
     private ModelDirectory offloaded(ModelDirectory files, Placement placement, DiskParts parts) {
-        int[] blocks = IntStream.range(0, config.numHiddenLayers())
-                .filter(i -> placement.block(i).equals(Device.DISK))
-                .filter(i -> !quantizedHere(files, i).isEmpty())
-                .toArray();
-        if (blocks.length == 0) {
+        Map<Integer, List<String>> modules = new TreeMap<>();
+        for (int i = 0; i < config.numHiddenLayers(); i++) {
+            if (placement.block(i).equals(Device.DISK)) {
+                modules.put(i, quantizedHere(files, i));
+            }
+        }
+        modules.values().removeIf(List::isEmpty);
+        if (modules.isEmpty()) {
             return null;
         }
-        Path folder = options.placement()
-                .offloadFolder()
-                .orElseThrow(() -> new QloraException("model.device_map: " + blocks.length + " of "
-                        + config.numHiddenLayers() + " blocks lie on the disk and are quantized while loading; name a"
-                        + " folder for them in model.offload_folder (--offload-folder), or quantize the base once by the"
-                        + " verb quantize and give that directory"));
-        MatrixQuantizer quantizer = options.quantizer().orElseThrow();
-        String settings = String.join(
-                " ",
-                "1",
-                String.valueOf(options.fourBit()),
-                options.eightBit().isPresent() ? "int8" : "",
-                dtype.torchName(),
-                "threads " + Torch.threads(),
-                options.skipModules().toString());
-        long bytes = config.family().linears(config).stream()
-                .mapToLong(linear -> quantizer.bytes(linear.out() * linear.in(), linear.out()))
-                .sum();
-        ModelDirectory made = new OffloadFolder(folder, files, settings)
-                .open(
-                        blocks,
-                        quantizer,
-                        block -> quantizedHere(files, block),
-                        (owner, module) -> read(owner, files, module + ".weight", dtype),
-                        bytes);
+        OffloadFolder folder = OffloadFolder.of(files, config, options, dtype, modules.size());
+        ModelDirectory made = folder.open(modules, (owner, module) -> read(owner, files, module + ".weight", dtype));
         parts.keep(made);
         return made;
     }
@@ -295,74 +272,5 @@ final class BaseLoader {
             }
         }
         return tensor;
-    }
-
-    static void check(ModelDirectory files, ModelConfig config, StoredScheme scheme) {
-        List<String> problems = new ArrayList<>();
-        expect(files, problems, EMBEDDINGS, config.vocabSize(), config.hiddenSize());
-        for (int i = 0; i < config.numHiddenLayers(); i++) {
-            String prefix = "model.layers." + i + ".";
-            for (Family.Linear linear : config.family().linears(config)) {
-                if (!scheme.has(files, prefix + linear.name())) {
-                    expect(files, problems, prefix + linear.name() + ".weight", linear.out(), linear.in());
-                }
-                if (linear.bias()) {
-                    expect(files, problems, prefix + linear.name() + ".bias", linear.out());
-                } else if (files.has(prefix + linear.name() + ".bias")
-                        && !isZeroBias(files, scheme, prefix + linear.name())) {
-                    problems.add("tensor " + prefix + linear.name()
-                            + ".bias is there, but config.json says that this layer has no bias");
-                }
-            }
-            for (String norm : config.family().norms()) {
-                expect(files, problems, prefix + norm + ".weight", config.hiddenSize());
-            }
-        }
-        expect(files, problems, NORM, config.hiddenSize());
-        if (!config.tieWordEmbeddings()) {
-            expect(files, problems, HEAD, config.vocabSize(), config.hiddenSize());
-        }
-        String beyond = "model.layers." + config.numHiddenLayers() + ".";
-        files.names().stream()
-                .filter(n -> n.startsWith(beyond))
-                .findFirst()
-                .ifPresent(n -> problems.add("tensor " + n + " is there, but config.json has num_hidden_layers "
-                        + config.numHiddenLayers()));
-        if (!problems.isEmpty()) {
-            int more = problems.size() - 8;
-            throw new QloraException(files.path() + " does not hold the model that its config.json describes:\n  "
-                    + String.join("\n  ", problems.subList(0, Math.min(8, problems.size())))
-                    + (more > 0 ? "\n  and " + more + " more" : ""));
-        }
-    }
-
-    /** Older GPTQ checkpoints have a bias for every quantized layer, of zeros where the model has none. */
-    private static boolean isZeroBias(ModelDirectory files, StoredScheme scheme, String module) {
-        if (!scheme.has(files, module) || !files.info(module + ".bias").dtype().isFloating()) {
-            return false;
-        }
-        try (NDManager manager = Torch.newManager()) {
-            for (float value : Torch.toFloats(files.read(manager, module + ".bias"))) {
-                if (value != 0) {
-                    return false;
-                }
-            }
-            return true;
-        }
-    }
-
-    private static void expect(ModelDirectory files, List<String> problems, String name, long... shape) {
-        if (!files.has(name)) {
-            problems.add("tensor " + name + " is missing");
-            return;
-        }
-        TensorInfo info = files.info(name);
-        if (!Arrays.equals(info.shape(), shape)) {
-            problems.add("tensor " + name + ": expected shape " + Arrays.toString(shape) + ", got "
-                    + Arrays.toString(info.shape()));
-        } else if (!info.dtype().isFloating()) {
-            problems.add("tensor " + name + ": expected a floating-point dtype, got "
-                    + info.dtype().safetensors());
-        }
     }
 }

@@ -135,7 +135,7 @@ public final class BaseModel implements AutoCloseable {
      */
     public static void check(ModelDirectory files, ModelConfig config) {
         StoredQuantization stored = StoredQuantization.of(files.path(), config, BaseOptions.unquantized());
-        BaseLoader.check(files, config, stored.scheme());
+        ExpectedTensors.check(files, config, stored.scheme());
     }
 
     /** Where the model was read from. */

@@ -8,6 +8,7 @@ import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.SafetensorsFile;
 import io.github.qlora4j.quant.safetensors.SafetensorsWriter;
+import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -26,7 +27,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
-import java.util.stream.IntStream;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 
@@ -46,15 +46,44 @@ final class OffloadFolder {
 
     private final Path folder;
     private final String fingerprint;
+    private final MatrixQuantizer quantizer;
+    private final long bytesPerBlock;
+
+    private OffloadFolder(Path folder, String fingerprint, MatrixQuantizer quantizer, long bytesPerBlock) {
+        this.folder = folder;
+        this.fingerprint = fingerprint;
+        this.quantizer = quantizer;
+        this.bytesPerBlock = bytesPerBlock;
+    }
 
     /**
-     * Of a model.
+     * The folder for a model.
      *
-     * @param settings all that decides the bytes, in words
+     * @param dtype what weights are cast to before they are quantized
+     * @param blocks how many are to lie there
+     * @throws QloraException if {@code options} name none
      */
-    OffloadFolder(Path folder, ModelDirectory model, String settings) {
-        this.folder = folder;
-        this.fingerprint = fingerprint(model, settings);
+    static OffloadFolder of(ModelDirectory model, ModelConfig config, BaseOptions options, Dtype dtype, int blocks) {
+        Path folder = options.placement()
+                .offloadFolder()
+                .orElseThrow(() -> new QloraException("model.device_map: " + blocks + " of "
+                        + config.numHiddenLayers() + " blocks lie on the disk and are quantized while loading; name a"
+                        + " folder for them in model.offload_folder (--offload-folder), or quantize the base once by the"
+                        + " verb quantize and give that directory"));
+        MatrixQuantizer quantizer = options.quantizer().orElseThrow();
+        // the mean that double quantization takes off depends on the number of threads
+        String settings = String.join(
+                " ",
+                "1",
+                String.valueOf(options.fourBit()),
+                options.eightBit().isPresent() ? "int8" : "",
+                dtype.torchName(),
+                "threads " + Torch.threads(),
+                options.skipModules().toString());
+        long bytes = config.family().linears(config).stream()
+                .mapToLong(linear -> quantizer.bytes(linear.out() * linear.in(), linear.out()))
+                .sum();
+        return new OffloadFolder(folder, fingerprint(model, settings), quantizer, bytes);
     }
 
     /** Name, size, time and samples of the contents of each file that holds a tensor. */
@@ -88,25 +117,28 @@ final class OffloadFolder {
         return folder.resolve("model.layers." + block + ".safetensors");
     }
 
+    /** Reads a layer's matrix in the dtype that it is quantized from. */
+    interface Matrices {
+        NDArray read(NDManager manager, String module);
+    }
+
     /**
      * Opens the blocks, after writing those that are not there yet.
      *
-     * @param blocks their indices
-     * @param modules the linear layers of a block to quantize, by full name
-     * @param matrices reads a layer's matrix, for the manager given
+     * @param modules the linear layers to quantize, by full name, of each block
      * @throws QloraException if the disk has no room, or the folder holds other files of these names
      */
-    ModelDirectory open(
-            int[] blocks, MatrixQuantizer quantizer, BlockModules modules, Matrices matrices, long bytesPerBlock) {
+    ModelDirectory open(Map<Integer, List<String>> modules, Matrices matrices) {
         try {
             Files.createDirectories(folder);
+            // a file lock holds between processes alone
             synchronized (OffloadFolder.class) {
                 try (FileChannel lock = FileChannel.open(
                                 folder.resolve("offload.lock"), StandardOpenOption.CREATE, StandardOpenOption.WRITE);
                         FileLock held = lock.lock()) {
-                    write(blocks, quantizer, modules, matrices, bytesPerBlock);
+                    write(modules, matrices);
                     return ModelDirectory.open(
-                            folder, IntStream.of(blocks).mapToObj(this::file).toList());
+                            folder, modules.keySet().stream().map(this::file).toList());
                 }
             }
         } catch (IOException e) {
@@ -114,38 +146,28 @@ final class OffloadFolder {
         }
     }
 
-    /** The linear layers of a block that are quantized. */
-    interface BlockModules {
-        List<String> of(int block);
-    }
-
-    /** Reads a layer's matrix in the dtype that it is quantized from. */
-    interface Matrices {
-        NDArray read(NDManager manager, String module);
-    }
-
-    private void write(
-            int[] blocks, MatrixQuantizer quantizer, BlockModules modules, Matrices matrices, long bytesPerBlock)
-            throws IOException {
-        int[] missing = IntStream.of(blocks).filter(block -> !isCurrent(block)).toArray();
-        if (missing.length == 0) {
-            LOG.info("{}: {} quantized blocks are used again", folder, blocks.length);
+    private void write(Map<Integer, List<String>> modules, Matrices matrices) throws IOException {
+        List<Integer> missing =
+                modules.keySet().stream().filter(block -> !isCurrent(block)).toList();
+        if (missing.isEmpty()) {
+            LOG.info("{}: {} quantized blocks are used again", folder, modules.size());
             return;
         }
+        long needed = missing.size() * bytesPerBlock;
         long room = Files.getFileStore(folder).getUsableSpace();
-        if (room < missing.length * bytesPerBlock) {
-            throw new QloraException("model.offload_folder: " + folder + ": " + missing.length * bytesPerBlock
-                    + " bytes are needed for " + missing.length + " quantized blocks, the disk has room for " + room
+        if (room < needed) {
+            throw new QloraException("model.offload_folder: " + folder + ": " + needed + " bytes are needed for "
+                    + missing.size() + " quantized blocks, the disk has room for " + room
                     + "; nothing was written. Name a folder with more room, or quantize the base once by the verb"
                     + " quantize and give that directory");
         }
-        LOG.info("{}: writing {} quantized blocks", folder, missing.length);
+        LOG.info("{}: writing {} quantized blocks", folder, missing.size());
         for (int block : missing) {
-            write(block, quantizer, modules.of(block), matrices);
+            write(block, modules.get(block), matrices);
         }
     }
 
-    private void write(int block, MatrixQuantizer quantizer, List<String> modules, Matrices matrices) {
+    private void write(int block, List<String> modules, Matrices matrices) {
         List<MatrixQuantizer.Stored> stored = new ArrayList<>();
         try (NDManager manager = Torch.newManager()) {
             Map<String, NDArray> tensors = new LinkedHashMap<>();
