@@ -88,10 +88,8 @@ final class ModelOptions {
     }
 
     private BaseOptions placed(FourBitOptions quantized) {
-        ModelSection section = placement.section(model, Objects.requireNonNullElse(dtype, Precision.AUTO));
-        if (placement.fp32Offload() && quantized == null) {
-            throw new WrongUse("--llm-int8-enable-fp32-cpu-offload needs --load-in-8bit or --load-in-4bit");
-        }
+        ModelSection section =
+                placement.section(model, Objects.requireNonNullElse(dtype, Precision.AUTO), quantized != null);
         return quantized == null
                 ? BaseSetup.options(section, Optional.empty())
                 : quantized.options(section, placement.fp32Offload());

@@ -56,10 +56,14 @@ final class PlacementFlags {
     /**
      * The section about a base.
      *
+     * @param quantizes whether the base is quantized while it is loaded
      * @throws WrongUse where a flag says nothing that can be followed
      */
-    ModelSection section(Path model, Precision dtype) {
+    ModelSection section(Path model, Precision dtype, boolean quantizes) {
         DeviceMap map = map();
+        if (fp32Offload && !quantizes) {
+            throw new WrongUse("--llm-int8-enable-fp32-cpu-offload needs --load-in-8bit or --load-in-4bit");
+        }
         if (!maxMemory.isEmpty() && !(map instanceof DeviceMap.Planned)) {
             throw new WrongUse("--max-memory needs --device-map auto");
         }

@@ -178,7 +178,7 @@ final class PlanVerb extends Verb {
     }
 
     private void place(RunConfigBuilder builder) {
-        ModelSection section = placement.section(model, Precision.AUTO);
+        ModelSection section = placement.section(model, Precision.AUTO, fourBit.quantizes());
         opt(builder, "model.device_map", section.deviceMap());
         opt(builder, "model.offload_folder", section.offloadFolder());
         if (!section.maxMemory().isEmpty()) {

@@ -97,6 +97,7 @@ class PlanVerbTest {
             {"--offload-folder", "x"},
             {"--device-map", "disk", "--load-in-8bit", "--max-memory", "cpu=1"},
             {"--llm-int8-enable-fp32-cpu-offload", "--load-in-8bit", "--device-map", "auto"},
+            {"--llm-int8-enable-fp32-cpu-offload", "--device-map", "{\"\": cpu, lm_head: disk}"},
         }) {
             String[] args = java.util.stream.Stream.concat(
                             java.util.stream.Stream.of("plan", "--model", dir.toString()),
