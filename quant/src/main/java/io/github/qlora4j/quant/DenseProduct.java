@@ -23,7 +23,7 @@ final class DenseProduct implements ReadyProduct {
         this.dtype = compute;
         this.rows = weights.stream().mapToLong(LinearWeight::rows).sum();
         this.cols = weights.get(0).cols();
-        this.packed = compute == Dtype.BFLOAT16 && Operators.PACKS;
+        this.packed = compute == Dtype.BFLOAT16 && packsBfloat16();
         try (NDManager work = Torch.newManager();
                 Scratch scratch = new Scratch()) {
             NDArray all = Torch.empty(packed ? work : owner, compute, rows, cols);
@@ -37,6 +37,10 @@ final class DenseProduct implements ReadyProduct {
             }
             this.weight = packed ? Operators.SCRIPT.tensor(owner, "packed", all) : all;
         }
+    }
+
+    static boolean packsBfloat16() {
+        return Operators.PACKS;
     }
 
     @Override

@@ -16,6 +16,11 @@ public interface ReadyProduct extends AutoCloseable {
         return new DenseProduct(weights, compute);
     }
 
+    /** Whether this CPU has oneDNN's packed products in bfloat16, which {@link #dense} then uses. */
+    static boolean packsBfloat16() {
+        return DenseProduct.packsBfloat16();
+    }
+
     /**
      * {@code y = x weightsᵀ}, without a bias, each time that it is run. The tensors are looked at once, here; they must
      * stay open, and where they are, as long as it is run.

@@ -75,6 +75,36 @@ public final class ModelDirectory implements AutoCloseable {
         }
     }
 
+    /**
+     * Opens files of a directory that has no index, as if they were all its weights.
+     *
+     * @param files safetensors files, no two with a tensor of the same name
+     * @throws QloraException if one is missing or damaged, or two hold the same tensor
+     */
+    public static ModelDirectory open(Path directory, List<Path> files) {
+        Set<SafetensorsFile> opened = new LinkedHashSet<>();
+        boolean done = false;
+        try {
+            Map<String, SafetensorsFile> fileOf = new LinkedHashMap<>();
+            for (Path path : files) {
+                SafetensorsFile file = SafetensorsFile.open(path);
+                opened.add(file);
+                for (String name : file.tensors().keySet()) {
+                    SafetensorsFile other = fileOf.put(name, file);
+                    if (other != null) {
+                        throw new QloraException(path + ": tensor " + name + " is in " + other.path() + " too");
+                    }
+                }
+            }
+            done = true;
+            return new ModelDirectory(directory, fileOf, opened);
+        } finally {
+            if (!done) {
+                opened.forEach(SafetensorsFile::close);
+            }
+        }
+    }
+
     private static void openShards(Path directory, Map<String, SafetensorsFile> fileOf, Set<SafetensorsFile> files) {
         Path index = directory.resolve(INDEX);
         JsonElement map = StrictJson.readObject(index).get("weight_map");

@@ -95,7 +95,8 @@ public enum BenchScheme {
                                 64,
                                 KernelChoice.AUTO,
                                 Int8Weight.DEFAULT_THRESHOLD,
-                                List.of())));
+                                List.of(),
+                                false)));
         };
     }
 

@@ -98,6 +98,11 @@ final class FourBitOptions {
      * cast to is computed in too, unless another is given.
      */
     BaseOptions options(ModelSection model) {
+        return options(model, false);
+    }
+
+    /** The same, where modules on the disk may stay in float32. */
+    BaseOptions options(ModelSection model, boolean fp32Offload) {
         return BaseSetup.options(
                 model,
                 Optional.of(new QuantizationSection(
@@ -109,6 +114,7 @@ final class FourBitOptions {
                         Objects.requireNonNullElse(blocksize, 64),
                         Objects.requireNonNullElse(kernel, KernelChoice.AUTO),
                         Objects.requireNonNullElse(llmInt8Threshold, Int8Weight.DEFAULT_THRESHOLD),
-                        List.of())));
+                        List.of(),
+                        fp32Offload)));
     }
 }

@@ -41,6 +41,9 @@ final class ModelOptions {
     @Mixin
     private FourBitOptions fourBit;
 
+    @Mixin
+    private PlacementFlags placement;
+
     @Option(names = "--threads", paramLabel = "N", description = "Threads of the products; all cores by default.")
     private Integer threads;
 
@@ -67,22 +70,28 @@ final class ModelOptions {
                 throw new WrongUse("with --adapter alone the base is read as its files say; the flags about the base"
                         + " (--dtype, --load-in-4bit, …) go with --model");
             }
-            return ModelSource.ofAdapter(adapter);
+            return placement.given() ? ModelSource.ofAdapter(adapter, placed(null)) : ModelSource.ofAdapter(adapter);
         }
         return new ModelSource(Optional.of(model), Optional.ofNullable(adapter), options());
     }
 
     private BaseOptions options() {
         fourBit.check();
-        Precision stored = Objects.requireNonNullElse(dtype, Precision.AUTO);
-        ModelSection section = new ModelSection(model, stored, false);
         if (!fourBit.quantizes()) {
-            return BaseSetup.options(section, Optional.empty());
+            return placed(null);
         }
         try {
-            return fourBit.options(section);
+            return placed(fourBit);
         } catch (QloraException e) {
             throw new WrongUse(e);
         }
+    }
+
+    private BaseOptions placed(FourBitOptions quantized) {
+        ModelSection section =
+                placement.section(model, Objects.requireNonNullElse(dtype, Precision.AUTO), quantized != null);
+        return quantized == null
+                ? BaseSetup.options(section, Optional.empty())
+                : quantized.options(section, placement.fp32Offload());
     }
 }

@@ -2,9 +2,12 @@ package io.github.qlora4j.trainer.cli;
 
 import com.google.gson.JsonObject;
 import io.github.qlora4j.trainer.config.ConfigFile;
+import io.github.qlora4j.trainer.config.ModelSection;
+import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.config.RunConfigBuilder;
 import io.github.qlora4j.trainer.model.ComputeDtype;
+import io.github.qlora4j.trainer.model.Placement;
 import io.github.qlora4j.trainer.report.Figures;
 import io.github.qlora4j.trainer.report.MemoryPlan;
 import io.github.qlora4j.trainer.report.Rss;
@@ -25,7 +28,8 @@ import picocli.CommandLine.Parameters;
         footer = {
             "Examples:",
             "  qlora plan configs/llama.yaml",
-            "  qlora plan --model models/llama --load-in-4bit --r 8 --target-modules q_proj,v_proj"
+            "  qlora plan --model models/llama --load-in-4bit --r 8 --target-modules q_proj,v_proj",
+            "  qlora plan --model models/llama --device-map auto --max-memory 0=8GiB,cpu=4GiB"
         })
 final class PlanVerb extends Verb {
     @Parameters(arity = "0..1", paramLabel = "CONFIG", description = "The run's YAML file; or use --model.")
@@ -39,6 +43,9 @@ final class PlanVerb extends Verb {
 
     @Mixin
     private FourBitOptions fourBit;
+
+    @Mixin
+    private PlacementFlags placement;
 
     @Option(names = "--dtype", paramLabel = "DTYPE", description = "Dtype of the base; config.json's by default.")
     private String dtype;
@@ -79,11 +86,17 @@ final class PlanVerb extends Verb {
                         ? run.quantization().bnb4bitComputeDtype()
                         : run.model().dtype());
         MemoryPlan plan = RunPlan.of(run, compute.dtype());
+        Placement placed = plan.settings().placement();
         long free = Rss.freeBytes();
         if (json) {
             JsonObject object = plan.json();
             object.addProperty("compute_dtype", plan.settings().compute().torchName());
             object.addProperty("free_bytes", free);
+            if (placed != null) {
+                JsonObject map = new JsonObject();
+                placed.devices().forEach((module, device) -> map.addProperty(module, device.toString()));
+                object.add("device_map", map);
+            }
             out().println(object);
             return Main.OK;
         }
@@ -93,6 +106,12 @@ final class PlanVerb extends Verb {
         out().println(Figures.trainable(plan.trainable(), plan.parameters()));
         if (fourBits) {
             out().println("compute dtype: " + compute.dtype().torchName() + " (" + compute.reason() + ")");
+        }
+        if (placed != null) {
+            placed.lines().forEach(out()::println);
+            if (placed.usesGpu()) {
+                out().println("nothing computes on GPUs yet: this is a plan, and no run");
+            }
         }
         plan.lines().forEach(out()::println);
         if (free > 0) {
@@ -112,6 +131,7 @@ final class PlanVerb extends Verb {
         }
         if (config != null) {
             if (fourBit.given()
+                    || placement.given()
                     || dtype != null
                     || rank != null
                     || targetModules != null
@@ -141,6 +161,7 @@ final class PlanVerb extends Verb {
             opt(builder, "quantization.llm_int8_threshold", fourBit.llmInt8Threshold);
         }
         opt(builder, "model.dtype", dtype);
+        place(builder);
         opt(builder, "lora.r", rank);
         if (targetModules != null) {
             boolean pattern = targetModules.equals("all-linear") || targetModules.matches(".*[*+\\\\()|\\[\\]^$].*");
@@ -154,6 +175,18 @@ final class PlanVerb extends Verb {
         }
         sets.forEach(builder::optFrom);
         return builder.build();
+    }
+
+    private void place(RunConfigBuilder builder) {
+        ModelSection section = placement.section(model, Precision.AUTO, fourBit.quantizes());
+        opt(builder, "model.device_map", section.deviceMap());
+        opt(builder, "model.offload_folder", section.offloadFolder());
+        if (!section.maxMemory().isEmpty()) {
+            builder.opt("model.max_memory", section.maxMemory());
+        }
+        if (placement.fp32Offload()) {
+            builder.opt("quantization.llm_int8_enable_fp32_cpu_offload", true);
+        }
     }
 
     private static void opt(RunConfigBuilder builder, String key, Object value) {

@@ -66,6 +66,7 @@ public final class ConfigFile {
         report.throwIfAny();
         List<Object> sections = new RecordType(RunConfig.class).values(root, "", report);
         Rules.check(
+                (ModelSection) sections.get(0),
                 (QuantizationSection) sections.get(1),
                 (LoraSection) sections.get(2),
                 (DataSection) sections.get(3),

@@ -66,7 +66,6 @@ final class Hints {
         renamed("training.adam_epsilon", "eps", "epsilon", "adam_eps");
         renamed("training.eval_strategy", "evaluation_strategy");
         renamed("training.threads", "num_threads", "torch_threads");
-        renamed("training.memory_budget", "max_memory");
         renamed("training.gradient_checkpointing", "activation_checkpointing", "use_gradient_checkpointing");
         renamed("training.seed", "random_seed");
         said("the dtype of the products is quantization.bnb_4bit_compute_dtype", "bf16", "fp16", "tf32");

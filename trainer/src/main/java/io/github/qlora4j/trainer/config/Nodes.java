@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import org.snakeyaml.engine.v2.common.FlowStyle;
 import org.snakeyaml.engine.v2.common.ScalarStyle;
 import org.snakeyaml.engine.v2.exceptions.Mark;
@@ -49,6 +50,15 @@ final class Nodes {
             return scalar(Tag.STR, regex.pattern());
         } else if (value instanceof TargetModules.AllLinear) {
             return scalar(Tag.STR, Choices.ALL_LINEAR);
+        } else if (value instanceof DeviceMap.Planned planned) {
+            return of(planned.strategy());
+        } else if (value instanceof DeviceMap.Modules modules) {
+            return of(
+                    modules.devices().keySet().equals(Set.of(""))
+                            ? modules.devices().get("")
+                            : modules.devices());
+        } else if (value instanceof Device device) {
+            return device.isGpu() ? of(device.index()) : of(device.toString());
         } else if (value instanceof TemplateChoice.Named named) {
             return of(named.name());
         } else if (value instanceof MemorySize || value instanceof CharSequence || value instanceof Path) {

@@ -57,7 +57,14 @@ public record QuantizationSection(
                 value = "Modules that stay unquantized, by full name or last part. The head always does.",
                 orElse = "[]",
                 name = "llm_int8_skip_modules")
-        List<String> llmInt8SkipModules) {
+        List<String> llmInt8SkipModules,
+
+        @Key(
+                value =
+                        "Modules that model.device_map puts on the disk stay unquantized, in float32; it must be a map.",
+                orElse = "false",
+                name = "llm_int8_enable_fp32_cpu_offload")
+        boolean llmInt8EnableFp32CpuOffload) {
 
     /** Copies the list; 4 bits are meant where nothing is said. */
     public QuantizationSection {

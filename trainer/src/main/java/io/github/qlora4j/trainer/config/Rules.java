@@ -15,6 +15,7 @@ final class Rules {
         void broken(List<String> keys, String text);
     }
 
+    private final ModelSection model;
     private final QuantizationSection quantization;
     private final LoraSection lora;
     private final DataSection data;
@@ -22,7 +23,13 @@ final class Rules {
     private final Sink sink;
 
     private Rules(
-            QuantizationSection quantization, LoraSection lora, DataSection data, TrainingSection training, Sink sink) {
+            ModelSection model,
+            QuantizationSection quantization,
+            LoraSection lora,
+            DataSection data,
+            TrainingSection training,
+            Sink sink) {
+        this.model = model;
         this.quantization = quantization;
         this.lora = lora;
         this.data = data;
@@ -32,8 +39,14 @@ final class Rules {
 
     /** Checks all of them; {@code quantization} is null where the base is not quantized. */
     static void check(
-            QuantizationSection quantization, LoraSection lora, DataSection data, TrainingSection training, Sink sink) {
-        Rules rules = new Rules(quantization, lora, data, training, sink);
+            ModelSection model,
+            QuantizationSection quantization,
+            LoraSection lora,
+            DataSection data,
+            TrainingSection training,
+            Sink sink) {
+        Rules rules = new Rules(model, quantization, lora, data, training, sink);
+        rules.placement();
         if (quantization != null) {
             rules.quantization();
         }
@@ -43,6 +56,27 @@ final class Rules {
         rules.evaluation();
         rules.best();
         rules.unused();
+    }
+
+    private void placement() {
+        boolean planned = model.deviceMap() instanceof DeviceMap.Planned;
+        rule(
+                model.maxMemory().isEmpty() || planned,
+                "is used only with model.device_map: auto",
+                "model.max_memory",
+                "model.device_map");
+        rule(
+                model.offloadFolder() == null || model.deviceMap() != null,
+                "is used only with model.device_map, for what it puts on the disk",
+                "model.offload_folder",
+                "model.device_map");
+        rule(
+                quantization == null
+                        || !quantization.llmInt8EnableFp32CpuOffload()
+                        || model.deviceMap() instanceof DeviceMap.Modules,
+                "needs model.device_map to be a map that says which modules are on the disk",
+                "quantization.llm_int8_enable_fp32_cpu_offload",
+                "model.device_map");
     }
 
     private void quantization() {

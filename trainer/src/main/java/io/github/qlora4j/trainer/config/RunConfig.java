@@ -57,7 +57,7 @@ public record RunConfig(
             }
         }
         report.throwIfAny();
-        Rules.check(quantization, lora, data, training, (keys, text) -> report.add("", keys.get(0), text));
+        Rules.check(model, quantization, lora, data, training, (keys, text) -> report.add("", keys.get(0), text));
         report.throwIfAny();
     }
 

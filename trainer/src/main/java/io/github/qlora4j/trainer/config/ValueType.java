@@ -47,6 +47,9 @@ interface ValueType {
             if (generic.getRawType() == List.class) {
                 return new ListsAndMaps.ListOf(of(arguments[0], range));
             }
+            if (generic.getRawType() == Map.class && arguments[0] == Device.class) {
+                return new Placements.Limits();
+            }
             if (generic.getRawType() == Map.class) {
                 return new ListsAndMaps.MapOf(of(arguments[1], range));
             }
@@ -64,6 +67,8 @@ interface ValueType {
                 return new Scalars.PathText();
             } else if (c == MemorySize.class) {
                 return new Scalars.Size();
+            } else if (c == DeviceMap.class) {
+                return new Placements.DeviceMapType();
             } else if (c == TargetModules.class) {
                 return new Choices.Targets();
             } else if (c == TemplateChoice.class) {

@@ -67,9 +67,7 @@ public final class LanguageModel implements AutoCloseable {
             Optional<AdapterOrigin> origin = source.adapter().map(AdapterOrigin::read);
             run = origin.flatMap(AdapterOrigin::run);
             Path directory = source.model().orElseGet(() -> origin.orElseThrow().base());
-            BaseOptions options = source.model().isPresent()
-                    ? source.options()
-                    : origin.orElseThrow().options();
+            BaseOptions options = source.options(origin);
             tokenizer = Files.exists(directory.resolve("tokenizer.json"))
                     ? Optional.of(keep(Tokenizer.load(directory)))
                     : Optional.empty();

@@ -11,7 +11,8 @@ import java.util.Optional;
  *
  * @param model the base's directory; empty takes the one that the adapter's files name
  * @param adapter a run's {@code output_dir}, one of its {@code checkpoint-N}, or any adapter directory of peft's
- * @param options how the base is read, where {@code model} is given; without it, the adapter's files say so too
+ * @param options how the base is read, where {@code model} is given; without it, the adapter's files say so too, but for
+ *     where its weights lie where {@code options} say that
  */
 public record ModelSource(Optional<Path> model, Optional<Path> adapter, BaseOptions options) {
 
@@ -35,6 +36,28 @@ public record ModelSource(Optional<Path> model, Optional<Path> adapter, BaseOpti
 
     /** An adapter on the base that its own files name, read as they say. */
     public static ModelSource ofAdapter(Path adapter) {
-        return new ModelSource(Optional.empty(), Optional.of(adapter), BaseOptions.unquantized());
+        return ofAdapter(adapter, BaseOptions.unquantized());
+    }
+
+    /** The same with the weights where the options say; nothing else of them counts. */
+    public static ModelSource ofAdapter(Path adapter, BaseOptions placed) {
+        return new ModelSource(Optional.empty(), Optional.of(adapter), placed);
+    }
+
+    /** How the base is read, by the adapter's own files where there is no {@code model}. */
+    BaseOptions options(Optional<AdapterOrigin> origin) {
+        if (model.isPresent()) {
+            return options;
+        }
+        BaseOptions trained = origin.orElseThrow().options();
+        if (options.placement().map().isEmpty()) {
+            return trained;
+        }
+        if (trained.placement().fp32Offload()) {
+            throw new QloraException(origin.get().directory() + ": its run kept modules in float32 by"
+                    + " llm_int8_enable_fp32_cpu_offload and its device_map, so another map is another base; name the base"
+                    + " with --model, and with its flags how it is to be read");
+        }
+        return trained.withPlacement(options.placement());
     }
 }

@@ -2,22 +2,26 @@ package io.github.qlora4j.trainer.model;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import io.github.qlora4j.quant.BitsAndBytesCheckpoint;
 import io.github.qlora4j.quant.DenseWeight;
+import io.github.qlora4j.quant.Int8Scheme;
+import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
-import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
+import io.github.qlora4j.trainer.config.Device;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
+import java.util.function.Function;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 
@@ -25,9 +29,8 @@ import org.apache.logging.log4j.Logger;
 final class BaseLoader {
 
     private static final Logger LOG = LogManager.getLogger(BaseLoader.class);
-    private static final String EMBEDDINGS = "model.embed_tokens.weight";
+    private static final String EMBEDDINGS = BaseModel.EMBEDDINGS + ".weight";
     private static final String NORM = "model.norm.weight";
-    private static final String HEAD = "lm_head.weight";
 
     private final Path directory;
     private final ModelConfig config;
@@ -50,35 +53,178 @@ final class BaseLoader {
     BaseModel load() {
         NDManager manager = Torch.newManager();
         List<BaseModel.Layer> layers = new ArrayList<>();
-        try (ModelDirectory files = ModelDirectory.open(directory)) {
-            check(files, config, scheme);
-            NDArray embeddings = read(manager, files, EMBEDDINGS);
+        DiskParts parts = new DiskParts();
+        try {
+            ModelDirectory files = ModelDirectory.open(directory);
+            parts.keep(files);
+            ExpectedTensors.check(files, config, scheme);
+            Placement placement = placement(files);
+            placement.requireNoGpu();
+            if (placement.usesDisk()) {
+                placement.lines().forEach(line -> LOG.info("{}: {}", directory, line));
+            }
+            ModelDirectory offloaded = offloaded(files, placement, parts);
+            boolean tied = config.tieWordEmbeddings();
+            NDArray embeddings = table(manager, files, parts, placement.embeddingsOnDisk(), BaseModel.EMBEDDINGS);
             for (int i = 0; i < config.numHiddenLayers(); i++) {
-                layers.add(layer(manager, files, "model.layers." + i + "."));
+                boolean onDisk = placement.block(i).equals(Device.DISK);
+                String prefix = "model.layers." + i + ".";
+                layers.add(
+                        onDisk
+                                ? onDisk(manager, files, offloaded, parts, prefix)
+                                : new BaseModel.Layer(
+                                        linears(prefix, module -> linear(files, module)),
+                                        beside(manager, files, prefix)));
                 // what weights were quantized from lies between the quantized ones, in holes of other sizes
                 Torch.giveBackFreedMemory();
             }
             NDArray norm = read(manager, files, NORM);
-            NDArray head = config.tieWordEmbeddings() ? embeddings : read(manager, files, HEAD);
-            return new BaseModel(manager, directory, config, options, stream, embeddings, norm, head, layers);
+            NDArray head = tied ? embeddings : table(manager, files, parts, placement.headOnDisk(), BaseModel.HEAD);
+            if (tied && embeddings == null) {
+                parts.add(BaseModel.HEAD, () -> Map.of(BaseModel.HEAD, dense(files, EMBEDDINGS, stream)));
+            }
+            if (parts.isEmpty()) {
+                // nothing is read any more
+                parts.close();
+            }
+            DiskRows rows = new DiskRows(files, EMBEDDINGS, List.of(dtype, stream));
+            return new BaseModel(
+                    manager,
+                    directory,
+                    config,
+                    options,
+                    stream,
+                    placement,
+                    parts,
+                    rows,
+                    embeddings,
+                    norm,
+                    head,
+                    layers);
         } catch (RuntimeException | Error e) {
             layers.forEach(layer -> layer.linears().values().forEach(LinearWeight::close));
+            parts.close();
             manager.close();
             throw e;
         }
     }
 
-    private BaseModel.Layer layer(NDManager manager, ModelDirectory files, String prefix) {
+    private Placement placement(ModelDirectory files) {
+        PlacementOptions asked = options.placement();
+        asked.check();
+        if (asked.fp32Offload() && (options.quantizer().isEmpty() || scheme.isIn(files))) {
+            throw new QloraException(directory + ": quantization.llm_int8_enable_fp32_cpu_offload is for a base that is"
+                    + " quantized while it is loaded");
+        }
+        boolean bitsandbytes = options.quantizer().isPresent();
+        return Placement.of(config, asked, (module, linear) -> bytes(files, module, linear), stream, bitsandbytes);
+    }
+
+    /** What a layer's matrix takes, as transformers counts it; GPTQ's and AWQ's as they are stored. */
+    private double bytes(ModelDirectory files, String module, Family.Linear linear) {
+        double weights = (double) linear.out() * linear.in();
+        boolean stored = scheme.has(files, module);
+        if (stored && options.quantizer().isEmpty()) {
+            return files.names().stream()
+                    .filter(name -> name.startsWith(module + ".") && !name.endsWith(".bias"))
+                    .mapToDouble(name -> files.info(name).byteLength())
+                    .sum();
+        }
+        if (stored || options.quantizer().isPresent() && !options.skips(module)) {
+            return options.eightBit().isPresent() ? weights : weights / 2;
+        }
+        return weights * stream.bytes();
+    }
+
+    /** The embeddings or the head; null, and a part of its own, where it lies on the disk. */
+    private NDArray table(NDManager manager, ModelDirectory files, DiskParts parts, boolean onDisk, String module) {
+        String name = module + ".weight";
+        if (!onDisk) {
+            return read(manager, files, name);
+        }
+        parts.add(module, () -> Map.of(module, dense(files, name, stream)));
+        return null;
+    }
+
+    private DenseWeight dense(ModelDirectory files, String name, Dtype as) {
+        NDManager owner = Torch.newManager();
+        try {
+            return DenseWeight.owning(owner, read(owner, files, name, as));
+        } catch (RuntimeException | Error e) {
+            owner.close();
+            throw e;
+        }
+    }
+
+    /** Blocks that are quantized while loading and lie on the disk; null where there are none. */
+    private ModelDirectory offloaded(ModelDirectory files, Placement placement, DiskParts parts) {
+        Map<Integer, List<String>> modules = new TreeMap<>();
+        for (int i = 0; i < config.numHiddenLayers(); i++) {
+            if (placement.block(i).equals(Device.DISK)) {
+                modules.put(i, quantizedHere(files, i));
+            }
+        }
+        modules.values().removeIf(List::isEmpty);
+        if (modules.isEmpty()) {
+            return null;
+        }
+        OffloadFolder folder = OffloadFolder.of(files, config, options, dtype, modules.size());
+        ModelDirectory made = folder.open(modules, (owner, module) -> read(owner, files, module + ".weight", dtype));
+        parts.keep(made);
+        return made;
+    }
+
+    /** The linear layers of a block that are quantized while loading. */
+    private List<String> quantizedHere(ModelDirectory files, int block) {
+        return config.family().linears(config).stream()
+                .map(linear -> "model.layers." + block + "." + linear.name())
+                .filter(module ->
+                        options.quantizer().isPresent() && !scheme.has(files, module) && !options.skips(module))
+                .toList();
+    }
+
+    /** A block that is read for each use; it is read once now, so that damage is found before any work. */
+    private BaseModel.Layer onDisk(
+            NDManager manager, ModelDirectory files, ModelDirectory offloaded, DiskParts parts, String prefix) {
+        StoredScheme made = new BitsAndBytesCheckpoint(
+                () -> Kernels.choose(options.kernel()),
+                options.eightBit().map(Int8Scheme::threshold).orElse(0.0));
+        parts.add(
+                prefix,
+                () -> linears(prefix, module -> {
+                    if (offloaded != null && made.has(offloaded, module)) {
+                        return made.read(offloaded, module);
+                    }
+                    return linear(files, module);
+                }));
+        Map<String, LinearWeight> onDisk = new LinkedHashMap<>();
+        parts.take(prefix).forEach((name, weight) -> onDisk.put(name, new DiskWeight(parts, prefix, name, weight)));
+        return new BaseModel.Layer(onDisk, beside(manager, files, prefix));
+    }
+
+    private Map<String, LinearWeight> linears(String prefix, Function<String, LinearWeight> reader) {
         Map<String, LinearWeight> linears = new LinkedHashMap<>();
+        try {
+            for (Family.Linear linear : config.family().linears(config)) {
+                LinearWeight weight = reader.apply(prefix + linear.name());
+                linears.put(linear.name(), weight);
+                if (weight.rows() != linear.out() || weight.cols() != linear.in()) {
+                    throw new QloraException(directory + ": tensor " + prefix + linear.name()
+                            + ".weight: expected shape [" + linear.out() + ", " + linear.in() + "], got ["
+                            + weight.rows() + ", " + weight.cols() + "]");
+                }
+            }
+            return linears;
+        } catch (RuntimeException | Error e) {
+            linears.values().forEach(LinearWeight::close);
+            throw e;
+        }
+    }
+
+    /** Biases and norms of a block. */
+    private Map<String, NDArray> beside(NDManager manager, ModelDirectory files, String prefix) {
         Map<String, NDArray> tensors = new LinkedHashMap<>();
         for (Family.Linear linear : config.family().linears(config)) {
-            LinearWeight weight = linear(manager, files, prefix + linear.name());
-            linears.put(linear.name(), weight);
-            if (weight.rows() != linear.out() || weight.cols() != linear.in()) {
-                linears.values().forEach(LinearWeight::close);
-                throw new QloraException(directory + ": tensor " + prefix + linear.name() + ".weight: expected shape ["
-                        + linear.out() + ", " + linear.in() + "], got [" + weight.rows() + ", " + weight.cols() + "]");
-            }
             if (linear.bias()) {
                 tensors.put(linear.name() + ".bias", read(manager, files, prefix + linear.name() + ".bias"));
             }
@@ -86,20 +232,20 @@ final class BaseLoader {
         for (String norm : config.family().norms()) {
             tensors.put(norm + ".weight", read(manager, files, prefix + norm + ".weight"));
         }
-        return new BaseModel.Layer(linears, tensors);
+        return tensors;
     }
 
-    private LinearWeight linear(NDManager manager, ModelDirectory files, String module) {
+    private LinearWeight linear(ModelDirectory files, String module) {
         String name = module + ".weight";
         if (scheme.has(files, module)) {
             return scheme.read(files, module);
         }
         Optional<MatrixQuantizer> quantizer = options.quantizer();
         if (quantizer.isEmpty() || options.skips(module)) {
-            return new DenseWeight(read(manager, files, name, stream));
+            return dense(files, name, options.placement().keepsFloat32(module) ? Dtype.FLOAT32 : stream);
         }
         // only this one weight stands whole in memory
-        try (NDManager one = manager.newSubManager()) {
+        try (NDManager one = Torch.newManager()) {
             return quantized(files, name, quantizer.get(), read(one, files, name, dtype));
         }
     }
@@ -128,74 +274,5 @@ final class BaseLoader {
             }
         }
         return tensor;
-    }
-
-    static void check(ModelDirectory files, ModelConfig config, StoredScheme scheme) {
-        List<String> problems = new ArrayList<>();
-        expect(files, problems, EMBEDDINGS, config.vocabSize(), config.hiddenSize());
-        for (int i = 0; i < config.numHiddenLayers(); i++) {
-            String prefix = "model.layers." + i + ".";
-            for (Family.Linear linear : config.family().linears(config)) {
-                if (!scheme.has(files, prefix + linear.name())) {
-                    expect(files, problems, prefix + linear.name() + ".weight", linear.out(), linear.in());
-                }
-                if (linear.bias()) {
-                    expect(files, problems, prefix + linear.name() + ".bias", linear.out());
-                } else if (files.has(prefix + linear.name() + ".bias")
-                        && !isZeroBias(files, scheme, prefix + linear.name())) {
-                    problems.add("tensor " + prefix + linear.name()
-                            + ".bias is there, but config.json says that this layer has no bias");
-                }
-            }
-            for (String norm : config.family().norms()) {
-                expect(files, problems, prefix + norm + ".weight", config.hiddenSize());
-            }
-        }
-        expect(files, problems, NORM, config.hiddenSize());
-        if (!config.tieWordEmbeddings()) {
-            expect(files, problems, HEAD, config.vocabSize(), config.hiddenSize());
-        }
-        String beyond = "model.layers." + config.numHiddenLayers() + ".";
-        files.names().stream()
-                .filter(n -> n.startsWith(beyond))
-                .findFirst()
-                .ifPresent(n -> problems.add("tensor " + n + " is there, but config.json has num_hidden_layers "
-                        + config.numHiddenLayers()));
-        if (!problems.isEmpty()) {
-            int more = problems.size() - 8;
-            throw new QloraException(files.path() + " does not hold the model that its config.json describes:\n  "
-                    + String.join("\n  ", problems.subList(0, Math.min(8, problems.size())))
-                    + (more > 0 ? "\n  and " + more + " more" : ""));
-        }
-    }
-
-    /** Older GPTQ checkpoints have a bias for every quantized layer, of zeros where the model has none. */
-    private static boolean isZeroBias(ModelDirectory files, StoredScheme scheme, String module) {
-        if (!scheme.has(files, module) || !files.info(module + ".bias").dtype().isFloating()) {
-            return false;
-        }
-        try (NDManager manager = Torch.newManager()) {
-            for (float value : Torch.toFloats(files.read(manager, module + ".bias"))) {
-                if (value != 0) {
-                    return false;
-                }
-            }
-            return true;
-        }
-    }
-
-    private static void expect(ModelDirectory files, List<String> problems, String name, long... shape) {
-        if (!files.has(name)) {
-            problems.add("tensor " + name + " is missing");
-            return;
-        }
-        TensorInfo info = files.info(name);
-        if (!Arrays.equals(info.shape(), shape)) {
-            problems.add("tensor " + name + ": expected shape " + Arrays.toString(shape) + ", got "
-                    + Arrays.toString(info.shape()));
-        } else if (!info.dtype().isFloating()) {
-            problems.add("tensor " + name + ": expected a floating-point dtype, got "
-                    + info.dtype().safetensors());
-        }
     }
 }

@@ -21,6 +21,7 @@ import java.util.Optional;
  * @param upcast what is not quantized is kept in float32, as peft's {@code prepare_model_for_kbit_training} does
  * @param skipModules linear layers that stay unquantized, by full name or last part; the head always does
  * @param kernel which kernel works 4-bit weights out
+ * @param placement where the weights lie
  */
 public record BaseOptions(
         Optional<Dtype> dtype,
@@ -29,7 +30,8 @@ public record BaseOptions(
         Dtype compute,
         boolean upcast,
         List<String> skipModules,
-        KernelChoice kernel) {
+        KernelChoice kernel,
+        PlacementOptions placement) {
 
     /** Takes a copy of the list. */
     public BaseOptions {
@@ -37,6 +39,18 @@ public record BaseOptions(
             throw new IllegalArgumentException("a base is quantized to 4 bits or to 8, not to both");
         }
         skipModules = List.copyOf(skipModules);
+    }
+
+    /** All in memory. */
+    public BaseOptions(
+            Optional<Dtype> dtype,
+            Optional<FourBitConfig> fourBit,
+            Optional<Int8Scheme> eightBit,
+            Dtype compute,
+            boolean upcast,
+            List<String> skipModules,
+            KernelChoice kernel) {
+        this(dtype, fourBit, eightBit, compute, upcast, skipModules, kernel, PlacementOptions.inMemory());
     }
 
     /** The base as it is stored. */
@@ -66,22 +80,28 @@ public record BaseOptions(
 
     /** The same in 8 bits by LLM.int8(), not in 4. */
     public BaseOptions withEightBit(Int8Scheme scheme) {
-        return new BaseOptions(dtype, Optional.empty(), Optional.of(scheme), compute, upcast, skipModules, kernel);
+        return new BaseOptions(
+                dtype, Optional.empty(), Optional.of(scheme), compute, upcast, skipModules, kernel, placement);
     }
 
     /** The same with products of quantized layers in another dtype. */
     BaseOptions withCompute(Dtype other) {
-        return new BaseOptions(dtype, fourBit, eightBit, other, upcast, skipModules, kernel);
+        return new BaseOptions(dtype, fourBit, eightBit, other, upcast, skipModules, kernel, placement);
     }
 
     /** The same, cast to another dtype before it is quantized. */
     public BaseOptions withDtype(Dtype other) {
-        return new BaseOptions(Optional.of(other), fourBit, eightBit, compute, upcast, skipModules, kernel);
+        return new BaseOptions(Optional.of(other), fourBit, eightBit, compute, upcast, skipModules, kernel, placement);
     }
 
     /** The same with {@link #upcast} on or off. */
     public BaseOptions withUpcast(boolean on) {
-        return new BaseOptions(dtype, fourBit, eightBit, compute, on, skipModules, kernel);
+        return new BaseOptions(dtype, fourBit, eightBit, compute, on, skipModules, kernel, placement);
+    }
+
+    /** The same with its weights elsewhere. */
+    public BaseOptions withPlacement(PlacementOptions other) {
+        return new BaseOptions(dtype, fourBit, eightBit, compute, upcast, skipModules, kernel, other);
     }
 
     /** How linear layers are quantized on loading; empty where they are not. */
@@ -99,6 +119,7 @@ public record BaseOptions(
 
     /** Whether a linear layer stays unquantized. */
     public boolean skips(String module) {
-        return skipModules.stream().anyMatch(s -> module.equals(s) || module.endsWith("." + s));
+        return placement.keepsFloat32(module)
+                || skipModules.stream().anyMatch(s -> module.equals(s) || module.endsWith("." + s));
     }
 }

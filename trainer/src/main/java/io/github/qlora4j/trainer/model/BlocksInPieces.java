@@ -51,10 +51,11 @@ final class BlocksInPieces implements AutoCloseable {
         this.plain = IntStream.range(0, products.size())
                 .allMatch(layer -> decoder.trained().layer(layer).isEmpty()
                         && decoder.besideLinears(layer).keySet().stream().noneMatch(name -> name.endsWith(".bias")));
-        NDArray head = decoder.headWeight();
-        this.packedHead = Torch.dtype(head) == Dtype.BFLOAT16
-                ? Optional.of(script.tensor(manager, "packed_head", head))
-                : Optional.empty();
+        boolean packs = !decoder.base().placement().headOnDisk()
+                && Torch.dtype(decoder.headWeight()) == Dtype.BFLOAT16
+                && ReadyProduct.packsBfloat16();
+        this.packedHead =
+                packs ? Optional.of(script.tensor(manager, "packed_head", decoder.headWeight())) : Optional.empty();
     }
 
     /**
@@ -63,8 +64,7 @@ final class BlocksInPieces implements AutoCloseable {
      */
     static Optional<BlocksInPieces> of(Decoder decoder, long most) {
         BaseModel base = decoder.base();
-        if (base.weights().allMatch(weight -> weight instanceof DenseWeight)
-                || base.weights().anyMatch(LinearWeight::hasOwnProduct)) {
+        if (base.weights().allMatch(BlocksInPieces::isDense) || base.weights().anyMatch(LinearWeight::hasOwnProduct)) {
             return Optional.empty();
         }
         List<Side> sides = sides(base.config());
@@ -94,6 +94,11 @@ final class BlocksInPieces implements AutoCloseable {
             }
         }
         return Optional.of(new BlocksInPieces(decoder, sides, products));
+    }
+
+    private static boolean isDense(LinearWeight weight) {
+        return weight instanceof DenseWeight
+                || weight instanceof DiskWeight onDisk && onDisk.denseDtype().isPresent();
     }
 
     /** With more new tokens at once, the usual way is faster. */
@@ -202,8 +207,8 @@ final class BlocksInPieces implements AutoCloseable {
             long[] past = fresh.past();
             try (NDManager pass = manager.newSubManager()) {
                 Rope.Angles angles = fresh.angles(pass, decoder.rope(), decoder.base().stream());
-                NDArray ids = Torch.ofInts(pass, fresh.inputIds(), tokens);
-                script.run("few_start", decoder.embeddings(), ids, angles.cos(), angles.sin(), layers.get(0), eps);
+                NDArray x = decoder.embed(pass, fresh.inputIds());
+                script.run("few_start", x, angles.cos(), angles.sin(), layers.get(0), eps);
             }
             for (int layer = 0; layer <= last; layer++) {
                 TensorMap s = layers.get(layer);

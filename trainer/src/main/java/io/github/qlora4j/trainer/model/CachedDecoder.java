@@ -66,7 +66,11 @@ public final class CachedDecoder implements AutoCloseable {
         }
         asked = true;
         pieces = BlocksInPieces.of(decoder, most);
-        if (decoder.base().weights().allMatch(weight -> weight instanceof DenseWeight || weight.hasOwnProduct())) {
+        // a block on the disk stays there
+        if (!decoder.base().placement().usesDisk()
+                && decoder.base()
+                        .weights()
+                        .allMatch(weight -> weight instanceof DenseWeight || weight.hasOwnProduct())) {
             for (int layer = 0; layer < decoder.base().layers().size(); layer++) {
                 Map<String, Scratch> own = new HashMap<>();
                 kept.add(new Kept(

@@ -11,6 +11,7 @@ import io.github.qlora4j.trainer.data.PackedRows;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.BiFunction;
 
 /**
@@ -115,6 +116,12 @@ public final class Decoder implements AutoCloseable {
 
     /** The tokens' embeddings, {@code [tokens, hidden_size]}. */
     public NDArray embed(NDManager manager, int[] inputIds) {
+        if (trained.embeddings().isEmpty()) {
+            Optional<NDArray> read = base.embeddingsOfTokens(manager, inputIds);
+            if (read.isPresent()) {
+                return read.get();
+            }
+        }
         try (NDArray ids = Torch.ofInts(manager, inputIds, inputIds.length)) {
             return script.tensor(
                     manager, "embed", embeddings(), ids, base.stream().code());
@@ -259,11 +266,11 @@ public final class Decoder implements AutoCloseable {
     }
 
     NDArray embeddings() {
-        return trained.embeddings().orElse(base.embeddings());
+        return trained.embeddings().orElseGet(base::embeddings);
     }
 
     NDArray headWeight() {
-        return trained.head().orElse(base.head());
+        return trained.head().orElseGet(base::head);
     }
 
     long window(int layer) {

@@ -57,7 +57,8 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
                             compute,
                             options.upcast(),
                             options.skipModules(),
-                            options.kernel()),
+                            options.kernel(),
+                            options.placement()),
                     scheme.get());
         }
         BaseOptions read = bitsandbytes(directory, config, options);
@@ -133,7 +134,8 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
                 compute,
                 options.upcast(),
                 options.skipModules(),
-                options.kernel());
+                options.kernel(),
+                options.placement());
     }
 
     /** The stored threshold; another one is refused where it was asked for, which the default is not. */

@@ -109,6 +109,14 @@ public record MemoryAdvice(MemoryPlan plan, List<Remedy> remedies) {
             changes.add(Change.of(
                     run, "training.optim", paged.name().toLowerCase(Locale.ROOT), "the same result, up to rounding"));
         }
+        if (run.model().deviceMap() == null) {
+            boolean folder = run.quantized().isPresent();
+            RunConfig disk = run.with("model.device_map", "disk");
+            changes.add(new Change(
+                    "model.device_map: disk" + (folder ? ", model.offload_folder: DIR" : ""),
+                    "the same result; the base is read for each use",
+                    disk));
+        }
         if (run.quantized().isEmpty()) {
             changes.add(new Change(
                     "quantization.load_in_4bit: true",

@@ -190,13 +190,20 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
             long rest = settings.upcast() ? Float.BYTES : settings.dtype().bytes();
             long linears = shape.layers() * shape.blockWeights();
             items.add(new Item("program and libraries", PROGRAM));
-            items.add(new Item("embeddings", shape.embeddings() * rest));
-            items.add(new Item("head", shape.head() * rest));
+            Resident resident = Resident.of(settings.placement(), shape);
+            items.add(new Item("embeddings", resident.embeddings() ? shape.embeddings() * rest : 0));
+            items.add(new Item("head", resident.head() ? shape.head() * rest : 0));
             items.add(new Item("norms and biases", (shape.norms() + shape.biases()) * rest));
             items.add(new Item(
                     quantized ? "linear layers, " + bits + "-bit codes" : "linear layers",
-                    quantized ? codes() : linears * settings.dtype().bytes()));
-            items.add(new Item("linear layers, scales", quantized ? scales() : 0));
+                    resident.share(
+                            quantized ? codes() : linears * settings.dtype().bytes())));
+            items.add(new Item("linear layers, scales", resident.share(quantized ? scales() : 0)));
+            long block =
+                    (quantized ? codes() + scales() : linears * settings.dtype().bytes()) / shape.layers();
+            items.add(new Item(
+                    "what is read from the disk, in use and next",
+                    resident.fromDisk(block, shape.embeddings() * rest)));
             return items;
         }
 

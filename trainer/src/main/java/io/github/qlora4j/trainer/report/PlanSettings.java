@@ -2,6 +2,7 @@ package io.github.qlora4j.trainer.report;
 
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.OptimizerName;
+import io.github.qlora4j.trainer.model.Placement;
 
 /**
  * What of a run decides its memory.
@@ -16,6 +17,7 @@ import io.github.qlora4j.trainer.config.OptimizerName;
  * @param pagedResident bytes of a paged optimizer's state that may be in memory at once
  * @param tokens tokens of one micro-batch at most
  * @param recomputedLayers layers that are computed again in the backward pass
+ * @param placement where the base lies; null is all in memory
  */
 public record PlanSettings(
         Dtype dtype,
@@ -27,7 +29,34 @@ public record PlanSettings(
         OptimizerName optimizer,
         long pagedResident,
         long tokens,
-        int recomputedLayers) {
+        int recomputedLayers,
+        Placement placement) {
+
+    /** A base that is in memory. */
+    public PlanSettings(
+            Dtype dtype,
+            Quantized quantized,
+            Dtype compute,
+            boolean upcast,
+            Trained adapter,
+            Dtype adapterDtype,
+            OptimizerName optimizer,
+            long pagedResident,
+            long tokens,
+            int recomputedLayers) {
+        this(
+                dtype,
+                quantized,
+                compute,
+                upcast,
+                adapter,
+                adapterDtype,
+                optimizer,
+                pagedResident,
+                tokens,
+                recomputedLayers,
+                null);
+    }
 
     /** How linear layers are kept. */
     public sealed interface Quantized permits FourBit, EightBit {}
@@ -55,6 +84,16 @@ public record PlanSettings(
     /** The same with another number of layers computed again. */
     public PlanSettings recomputing(int recomputed) {
         return new PlanSettings(
-                dtype, quantized, compute, upcast, adapter, adapterDtype, optimizer, pagedResident, tokens, recomputed);
+                dtype,
+                quantized,
+                compute,
+                upcast,
+                adapter,
+                adapterDtype,
+                optimizer,
+                pagedResident,
+                tokens,
+                recomputed,
+                placement);
     }
 }

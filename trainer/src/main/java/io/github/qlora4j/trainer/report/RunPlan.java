@@ -8,11 +8,14 @@ import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.config.QuantizationSection;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.model.ModelConfig;
+import io.github.qlora4j.trainer.model.Placement;
+import io.github.qlora4j.trainer.model.PlacementOptions;
 import io.github.qlora4j.trainer.model.Recomputation;
 import io.github.qlora4j.trainer.report.PlanSettings.EightBit;
 import io.github.qlora4j.trainer.report.PlanSettings.FourBit;
 import io.github.qlora4j.trainer.report.PlanSettings.Quantized;
 import io.github.qlora4j.trainer.train.AdapterSettings;
+import io.github.qlora4j.trainer.train.BaseSetup;
 
 /** From a run's configuration to its {@link MemoryPlan}. */
 public final class RunPlan {
@@ -42,7 +45,8 @@ public final class RunPlan {
                 run.training().optim(),
                 run.training().pagedResident().bytes(),
                 (long) run.training().perDeviceTrainBatchSize() * run.data().maxLength(),
-                shape.layers());
+                shape.layers(),
+                placement(shape, run, quantized, upcast ? Dtype.FLOAT32 : dtype));
         return switch (run.training().gradientCheckpointing()) {
             case TRUE -> {
                 int kept = new Recomputation.All()
@@ -58,6 +62,17 @@ public final class RunPlan {
         return section.loadIn8bit()
                 ? new EightBit()
                 : new FourBit(section.blocksize(), section.bnb4bitUseDoubleQuant());
+    }
+
+    /** Where the base would lie; null where the configuration does not say. */
+    private static Placement placement(ModelShape shape, RunConfig run, Quantized quantized, Dtype rest) {
+        PlacementOptions asked = BaseSetup.options(run).placement();
+        if (asked.map().isEmpty()) {
+            return null;
+        }
+        double each = quantized instanceof FourBit ? 0.5 : quantized instanceof EightBit ? 1 : rest.bytes();
+        return Placement.of(
+                shape.config(), asked, (name, linear) -> ModelShape.weights(linear) * each, rest, quantized != null);
     }
 
     private static PlanSettings.Trained trained(ModelShape shape, RunConfig run) {

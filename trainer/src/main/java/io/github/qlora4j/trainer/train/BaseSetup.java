@@ -12,6 +12,8 @@ import io.github.qlora4j.trainer.config.QuantizationSection;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.ComputeDtype;
+import io.github.qlora4j.trainer.model.PlacementOptions;
+import io.github.qlora4j.trainer.report.Rss;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -39,6 +41,21 @@ public final class BaseSetup {
 
     /** The options that the two sections stand for. */
     public static BaseOptions options(ModelSection model, Optional<QuantizationSection> quantization) {
+        return inMemory(model, quantization).withPlacement(placement(model, quantization));
+    }
+
+    private static PlacementOptions placement(ModelSection model, Optional<QuantizationSection> quantization) {
+        return new PlacementOptions(
+                Optional.ofNullable(model.deviceMap()),
+                model.maxMemory(),
+                Optional.ofNullable(model.offloadFolder()),
+                quantization
+                        .map(QuantizationSection::llmInt8EnableFp32CpuOffload)
+                        .orElse(false),
+                Rss.freeBytes());
+    }
+
+    private static BaseOptions inMemory(ModelSection model, Optional<QuantizationSection> quantization) {
         Optional<Dtype> dtype = dtype(model.dtype());
         if (quantization.isEmpty()) {
             return new BaseOptions(

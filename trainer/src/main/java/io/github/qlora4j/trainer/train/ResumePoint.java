@@ -2,6 +2,7 @@ package io.github.qlora4j.trainer.train;
 
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.trainer.config.ConfigFile;
+import io.github.qlora4j.trainer.config.QuantizationSection;
 import io.github.qlora4j.trainer.config.ResolvedYaml;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.config.SchedulerType;
@@ -17,6 +18,9 @@ record ResumePoint(Path checkpoint, RunState state) {
     /** Keys that change what is shown, kept or held in memory, but no number that is trained. */
     private static final Set<String> HARMLESS = Set.of(
             "model.path",
+            "model.device_map",
+            "model.max_memory",
+            "model.offload_folder",
             "data.train",
             "data.eval",
             "data.cache_dir",
@@ -71,7 +75,12 @@ record ResumePoint(Path checkpoint, RunState state) {
         List<String> refused = new ArrayList<>();
         for (ResolvedYaml.Difference difference : ResolvedYaml.diff(before, now)) {
             String line = difference.key() + ": was " + difference.before() + ", is " + difference.now();
-            if (HARMLESS.contains(difference.key()) || constant && LENGTH.contains(difference.key())) {
+            // under this flag the map says what is quantized
+            boolean map = difference.key().equals("model.device_map")
+                    && now.quantized()
+                            .map(QuantizationSection::llmInt8EnableFp32CpuOffload)
+                            .orElse(false);
+            if (HARMLESS.contains(difference.key()) && !map || constant && LENGTH.contains(difference.key())) {
                 listener.warning("resuming with another " + line);
             } else {
                 refused.add(line);

@@ -110,8 +110,8 @@ def few_beside(x: Tensor, s: Dict[str, Tensor], names: List[str], plain: bool) -
     parts = torch.append(parts, few_linear(x, s, name, plain))
   return parts
 
-def few_start(table: Tensor, ids: Tensor, cos: Tensor, sin: Tensor, s: Dict[str, Tensor], eps: float) -> Tensor:
-  x = torch.copy_(s["x"], torch.embedding(table, ids))
+def few_start(x: Tensor, cos: Tensor, sin: Tensor, s: Dict[str, Tensor], eps: float) -> Tensor:
+  torch.copy_(s["x"], x)
   torch.copy_(s["cos"], cos)
   torch.copy_(s["sin"], sin)
   return hand_on(s, "n", "n.rows", norm(x, s, attention_norm(), eps))

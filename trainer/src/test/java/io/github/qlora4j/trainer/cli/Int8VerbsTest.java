@@ -62,6 +62,18 @@ class Int8VerbsTest {
         assertThat(scores(MODEL)).isNotEqualTo(found);
     }
 
+    @Test
+    void onTheDisk_scoresAreTheSame() throws IOException {
+        String offload = temp.resolve("offload").toString();
+        List<JsonObject> memory = scores(MODEL, "--load-in-8bit");
+        assertThat(scores(MODEL, "--load-in-8bit", "--device-map", "disk", "--offload-folder", offload))
+                .isEqualTo(memory);
+        // what is on the disk stays in float32 where that is asked for
+        String map = "{\"\": cpu, model.layers: disk}";
+        assertThat(scores(MODEL, "--load-in-8bit", "--device-map", map, "--llm-int8-enable-fp32-cpu-offload"))
+                .isEqualTo(scores(MODEL));
+    }
+
     private Path quantize(String... more) {
         Path out = temp.resolve("int8");
         List<String> args = new ArrayList<>(List.of("quantize", "--model", MODEL.toString()));

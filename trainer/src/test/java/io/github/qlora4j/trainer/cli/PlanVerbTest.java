@@ -62,6 +62,54 @@ class PlanVerbTest {
     }
 
     @Test
+    void placement_isShownAndOnlyWhatStaysIsCounted() throws IOException {
+        Ran ran = Ran.qlora("plan", "--model", dir.toString(), "--device-map", "auto", "--max-memory", "cpu=4GB");
+        assertThat(ran.code()).as(ran.err()).isZero();
+        assertThat(ran.out())
+                .contains("in memory: embeddings, blocks 0 to 7\n", "on the disk: blocks 8 to 31, head\n")
+                // 8 of 32 blocks of 2 x 202,375,168 bytes
+                .containsPattern("linear layers +3.24 GB")
+                .containsPattern("what is read from the disk, in use and next +810 MB")
+                .doesNotContain("    head ");
+        Path map = Files.writeString(dir.resolve("map.yaml"), "\"\": disk\nmodel.layers.0: cpu\n");
+        JsonObject plan = JsonParser.parseString(
+                        Ran.qlora("plan", "--model", dir.toString(), "--device-map", map.toString(), "--json")
+                                .out())
+                .getAsJsonObject();
+        assertThat(plan.get("device_map")).hasToString("{\"\":\"disk\",\"model.layers.0\":\"cpu\"}");
+    }
+
+    @Test
+    void gpus_arePlanned() {
+        Ran ran = Ran.qlora(
+                "plan", "--model", dir.toString(), "--device-map", "auto", "--max-memory", "0=8GiB,cpu=16GiB");
+        assertThat(ran.code()).as(ran.err()).isZero();
+        assertThat(ran.out())
+                .contains("GPU 0: embeddings, blocks 0 to ", "nothing computes on GPUs yet: this is a plan");
+    }
+
+    @Test
+    void placementFlags_thatSayNothingAreWrongUse() {
+        for (String[] flags : new String[][] {
+            {"--device-map", "vram"},
+            {"--device-map", "cpu", "--max-memory", "cpu=1GB"},
+            {"--device-map", "auto", "--max-memory", "cpu=much"},
+            {"--offload-folder", "x"},
+            {"--device-map", "disk", "--load-in-8bit", "--max-memory", "cpu=1"},
+            {"--llm-int8-enable-fp32-cpu-offload", "--load-in-8bit", "--device-map", "auto"},
+            {"--llm-int8-enable-fp32-cpu-offload", "--device-map", "{\"\": cpu, lm_head: disk}"},
+        }) {
+            String[] args = java.util.stream.Stream.concat(
+                            java.util.stream.Stream.of("plan", "--model", dir.toString()),
+                            java.util.stream.Stream.of(flags))
+                    .toArray(String[]::new);
+            Ran ran = Ran.qlora(args);
+            assertThat(ran.code()).as(String.join(" ", flags) + ran.err()).isEqualTo(2);
+            assertThat(ran.err()).contains(flags[0].startsWith("--l") ? "--llm-int8" : "--");
+        }
+    }
+
+    @Test
     void targetThatMatchesNothing_isAnErrorWithTheNearest() {
         Ran ran = Ran.qlora("plan", "--model", dir.toString(), "--target-modules", "q_prj");
         assertThat(ran.code()).isEqualTo(1);

@@ -77,7 +77,16 @@ class ConfigFileTest {
     void quantizationSection_hasItsDefaultsAndGoesWithLoadIn4bitFalse() {
         assertThat(parse(LEAST + "quantization: {}").quantization())
                 .isEqualTo(new QuantizationSection(
-                        true, false, QuantType.NF4, true, Precision.AUTO, 64, KernelChoice.AUTO, 6.0, List.of()));
+                        true,
+                        false,
+                        QuantType.NF4,
+                        true,
+                        Precision.AUTO,
+                        64,
+                        KernelChoice.AUTO,
+                        6.0,
+                        List.of(),
+                        false));
         QuantizationSection eight = parse(LEAST
                         + "quantization: {load_in_8bit: true, llm_int8_threshold: 5, llm_int8_skip_modules: [v_proj]}")
                 .quantization();
@@ -92,6 +101,49 @@ class ConfigFileTest {
                 .singleElement()
                 .asString()
                 .contains("f.yaml:3:1: quantization: empty");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "device_map: gpu | model.device_map: expected auto, cpu, disk, or a map from a module's name to cpu, disk, or",
+                "device_map: {} | got a map without a module",
+                "device_map: {lm_head: ram} | model.device_map.lm_head: expected cpu, disk, or the number of a GPU; got \"ram\"",
+                "device_map: {lm_head: -1} | got -1",
+                "device_map: {a: cpu, a: disk} | given twice: \"a\"",
+                "device_map: auto, max_memory: 3GB | model.max_memory: expected a map from cpu or the number of a GPU to a size",
+                "device_map: auto, max_memory: {cpu: lots} | model.max_memory.cpu: expected a size such as 6GB",
+                "device_map: auto, max_memory: {ram: 1GB} | model.max_memory: expected cpu, disk, or the number of a GPU",
+            })
+    void placement_mistakesAreNamed(String keys, String expected) {
+        assertThat(problems("model: {path: m, " + keys + "}\ndata: {train: a.json}\n"))
+                .singleElement()
+                .asString()
+                .contains(expected)
+                .startsWith("f.yaml:1:");
+    }
+
+    @Test
+    void placement_isRead() {
+        ModelSection model = parse(
+                        "model: {path: m, device_map: auto, max_memory: {cpu: 2GiB, 0: 1GB, 'cuda:1': 1GB}}\n"
+                                + "data: {train: a.json}\n")
+                .model();
+        assertThat(model.deviceMap()).isEqualTo(DeviceMap.auto());
+        assertThat(model.maxMemory())
+                .containsExactly(
+                        Map.entry(Device.CPU, new MemorySize(1L << 31)),
+                        Map.entry(new Device(0), MemorySize.parse("1GB")),
+                        Map.entry(new Device(1), MemorySize.parse("1GB")));
+        assertThat(parse("model: {path: m, device_map: disk}\ndata: {train: a.json}\n")
+                        .model()
+                        .deviceMap())
+                .isEqualTo(DeviceMap.all(Device.DISK));
+        assertThat(parse("model: {path: m, device_map: {'': 0, model.layers.3: disk}}\ndata: {train: a.json}\n")
+                        .model()
+                        .deviceMap())
+                .isEqualTo(new DeviceMap.Modules(Map.of("", new Device(0), "model.layers.3", Device.DISK)));
     }
 
     @Test
@@ -222,6 +274,7 @@ class ConfigFileTest {
                 "quantization: {load_in_8bit: true, llm_int8_threshold: -1} | llm_int8_threshold: expected a number of at least 0",
                 "training: {memory_budget: 6 gallons} | expected a size such as 6GB",
                 "training: {memory_budget: 0GB} | expected a size such as 6GB",
+                "quantization: {llm_int8_enable_fp32_cpu_offload: 1} | got 1; write true",
                 "training: {save_strategy: false} | did you mean no?",
                 "training: {learning_rate: 1.0.0} | expected a number of at least 0; got \"1.0.0\"",
                 "training: {learning_rate: !!python/name:os.system x} | expected a number",

@@ -71,7 +71,18 @@ class ResolvedYamlTest {
 
     @Test
     void reading_whatWasWritten_givesAnEqualConfiguration() {
-        for (String text : List.of(FULL, ConfigFileTest.LEAST, ConfigFileTest.LEAST + "lora: {target_modules: null}")) {
+        String auto =
+                "model: {path: m, device_map: balanced_low_0, max_memory: {0: 1GB, cpu: 3GiB}, offload_folder: o}\n";
+        String map = "model: {path: m, device_map: {'': disk, lm_head: 0}}\n";
+        String disk = "model: {path: m, device_map: disk}\n";
+        String data = "data: {train: a}\n";
+        for (String text : List.of(
+                auto + data,
+                map + data,
+                disk + data,
+                FULL,
+                ConfigFileTest.LEAST,
+                ConfigFileTest.LEAST + "lora: {target_modules: null}")) {
             RunConfig config = ConfigFileTest.parse(text);
             String written = ResolvedYaml.write(config);
             assertThat(ConfigFileTest.parse(written)).as(written).isEqualTo(config);

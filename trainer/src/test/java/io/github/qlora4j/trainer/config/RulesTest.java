@@ -28,6 +28,10 @@ class RulesTest {
                 "training.load_best_model_at_end=true training.eval_steps=30 data.eval=e | training.load_best_model_at_end: needs training.save_steps (100) to be a multiple of training.eval_steps (30)",
                 "training.paged_resident=1MiB training.optim=adamw_torch | training.paged_resident: is used only with a paged optimizer",
                 "training.memory_budget=1GB training.gradient_checkpointing=false | training.memory_budget: is used only with",
+                "model.max_memory={\"cpu\":1GB} | model.max_memory: is used only with model.device_map: auto",
+                "model.device_map=disk model.max_memory={\"cpu\":1GB} | model.max_memory: is used only with",
+                "model.offload_folder=o | model.offload_folder: is used only with model.device_map",
+                "quantization.load_in_8bit=true quantization.llm_int8_enable_fp32_cpu_offload=true model.device_map=auto | quantization.llm_int8_enable_fp32_cpu_offload: needs model.device_map to be a map",
                 "data.template=alpaca data.format=text | data.template: is used only with data.format: alpaca",
                 "training.predict_with_generate=true data.eval=e data.format=text | training.predict_with_generate: needs data.eval",
             })
@@ -57,6 +61,8 @@ class RulesTest {
                 "training.paged_resident=1MiB training.optim=paged_adamw_8bit",
                 "training.paged_resident=64MiB training.optim=adamw_torch",
                 "training.memory_budget=1GB training.gradient_checkpointing=auto",
+                "model.device_map=auto model.max_memory={\"cpu\":1GB,\"0\":2GiB} model.offload_folder=o",
+                "quantization.load_in_8bit=true quantization.llm_int8_enable_fp32_cpu_offload=true model.device_map={\"\":cpu,\"lm_head\":disk}",
                 "data.template=human_assistant data.format=text",
                 "data.template=alpaca",
             })

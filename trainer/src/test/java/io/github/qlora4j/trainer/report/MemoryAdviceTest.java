@@ -58,6 +58,16 @@ class MemoryAdviceTest {
     }
 
     @Test
+    void theDiskIsAdvisedWhereTheBaseIsInMemory() {
+        RunConfig run = run("training.per_device_train_batch_size", 1, "data.max_length", 64);
+        assertThat(keys(MemoryAdvice.of(run, Dtype.BFLOAT16))).contains("model.device_map: disk");
+        assertThat(keys(MemoryAdvice.of(run.with("quantization.load_in_4bit", true), Dtype.BFLOAT16)))
+                .contains("model.device_map: disk, model.offload_folder: DIR");
+        assertThat(keys(MemoryAdvice.of(run.with("model.device_map", "disk"), Dtype.BFLOAT16)))
+                .noneMatch(key -> key.contains("device_map"));
+    }
+
+    @Test
     void aBudgetGoesWithTheChoiceItBelongsTo() {
         MemoryAdvice advice = MemoryAdvice.of(
                 run("training.gradient_checkpointing", "auto", "training.memory_budget", "900GB"), Dtype.BFLOAT16);
