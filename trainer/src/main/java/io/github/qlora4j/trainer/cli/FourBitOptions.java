@@ -8,7 +8,6 @@ import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.config.QuantizationSection;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.train.BaseSetup;
-import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import picocli.CommandLine.Option;
@@ -109,6 +108,6 @@ final class FourBitOptions {
                         Objects.requireNonNullElse(blocksize, 64),
                         Objects.requireNonNullElse(kernel, KernelChoice.AUTO),
                         Objects.requireNonNullElse(llmInt8Threshold, Int8Weight.DEFAULT_THRESHOLD),
-                        List.of())));
+                        null)));
     }
 }

@@ -66,6 +66,8 @@ interface ValueType {
                 return new Scalars.Size();
             } else if (c == TargetModules.class) {
                 return new Choices.Targets();
+            } else if (c == ModuleNames.class) {
+                return new Choices.Modules();
             } else if (c == TemplateChoice.class) {
                 return new Choices.Template();
             } else if (c.isEnum()) {

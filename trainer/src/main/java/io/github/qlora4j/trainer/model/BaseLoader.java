@@ -6,6 +6,7 @@ import io.github.qlora4j.quant.DenseWeight;
 import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.Scratch;
 import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
@@ -17,7 +18,6 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 
@@ -28,6 +28,9 @@ final class BaseLoader {
     private static final String EMBEDDINGS = "model.embed_tokens.weight";
     private static final String NORM = "model.norm.weight";
     private static final String HEAD = "lm_head.weight";
+    private static final String HEAD_REMARK =
+            ", as in transformers: a list of llm_int8_skip_modules takes the place of the default, which keeps it."
+                    + " Name lm_head in the list where that is not meant";
 
     private final Path directory;
     private final ModelConfig config;
@@ -57,7 +60,7 @@ final class BaseLoader {
                 layers.add(layer(manager, files, "model.layers." + i + "."));
             }
             NDArray norm = read(manager, files, NORM);
-            NDArray head = config.tieWordEmbeddings() ? embeddings : read(manager, files, HEAD);
+            NDArray head = config.tieWordEmbeddings() ? embeddings : head(manager, files);
             return new BaseModel(manager, directory, config, options, stream, embeddings, norm, head, layers);
         } catch (RuntimeException | Error e) {
             layers.forEach(layer -> layer.linears().values().forEach(LinearWeight::close));
@@ -87,18 +90,39 @@ final class BaseLoader {
         return new BaseModel.Layer(linears, tensors);
     }
 
+    /** The head is kept dense; where it is quantized, by what its codes stand for. */
+    private NDArray head(NDManager manager, ModelDirectory files) {
+        if (isDense(files, "lm_head")) {
+            return read(manager, files, HEAD);
+        }
+        LOG.info("{}: lm_head is quantized too{}", directory, scheme.has(files, "lm_head") ? "" : HEAD_REMARK);
+        try (LinearWeight weight = linear(manager, files, "lm_head");
+                Scratch scratch = new Scratch()) {
+            if (weight.rows() != config.vocabSize() || weight.cols() != config.hiddenSize()) {
+                throw new QloraException(directory + ": tensor " + HEAD + ": expected shape [" + config.vocabSize()
+                        + ", " + config.hiddenSize() + "], got [" + weight.rows() + ", " + weight.cols() + "]");
+            }
+            return Torch.cast(manager, weight.dense(options.compute(), scratch), stream);
+        }
+    }
+
+    /** Whether a linear layer is used as it is stored: in a quantized directory its tensors tell. */
+    private boolean isDense(ModelDirectory files, String module) {
+        return !scheme.has(files, module)
+                && (options.quantizer().isEmpty() || config.quantization().isPresent() || options.skips(module));
+    }
+
     private LinearWeight linear(NDManager manager, ModelDirectory files, String module) {
         String name = module + ".weight";
         if (scheme.has(files, module)) {
             return scheme.read(files, module);
         }
-        Optional<MatrixQuantizer> quantizer = options.quantizer();
-        if (quantizer.isEmpty() || options.skips(module)) {
+        if (isDense(files, module)) {
             return new DenseWeight(read(manager, files, name, stream));
         }
         // only this one weight stands whole in memory
         try (NDManager one = manager.newSubManager()) {
-            return quantized(files, name, quantizer.get(), read(one, files, name, dtype));
+            return quantized(files, name, options.quantizer().orElseThrow(), read(one, files, name, dtype));
         }
     }
 
@@ -150,7 +174,7 @@ final class BaseLoader {
             }
         }
         expect(files, problems, NORM, config.hiddenSize());
-        if (!config.tieWordEmbeddings()) {
+        if (!config.tieWordEmbeddings() && !scheme.has(files, "lm_head")) {
             expect(files, problems, HEAD, config.vocabSize(), config.hiddenSize());
         }
         String beyond = "model.layers." + config.numHiddenLayers() + ".";

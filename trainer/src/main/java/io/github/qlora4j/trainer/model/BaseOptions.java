@@ -7,7 +7,6 @@ import io.github.qlora4j.quant.KernelChoice;
 import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.torch.Dtype;
-import java.util.List;
 import java.util.Optional;
 
 /**
@@ -19,7 +18,7 @@ import java.util.Optional;
  * @param compute the dtype of the products of quantized layers; those of 8-bit ones are always in the dtype of the
  *     activations, whatever is given
  * @param upcast what is not quantized is kept in float32, as peft's {@code prepare_model_for_kbit_training} does
- * @param skipModules linear layers that stay unquantized, by full name or last part; the head always does
+ * @param skipModules linear layers that stay unquantized
  * @param kernel which kernel works 4-bit weights out
  */
 public record BaseOptions(
@@ -28,15 +27,14 @@ public record BaseOptions(
         Optional<Int8Scheme> eightBit,
         Dtype compute,
         boolean upcast,
-        List<String> skipModules,
+        SkipModules skipModules,
         KernelChoice kernel) {
 
-    /** Takes a copy of the list. */
+    /** Checks that one scheme is asked for at most. */
     public BaseOptions {
         if (fourBit.isPresent() && eightBit.isPresent()) {
             throw new IllegalArgumentException("a base is quantized to 4 bits or to 8, not to both");
         }
-        skipModules = List.copyOf(skipModules);
     }
 
     /** The base as it is stored. */
@@ -50,13 +48,20 @@ public record BaseOptions(
     }
 
     private static BaseOptions plain(Optional<Dtype> dtype, Dtype compute) {
-        return new BaseOptions(dtype, Optional.empty(), Optional.empty(), compute, false, List.of(), KernelChoice.AUTO);
+        return new BaseOptions(
+                dtype, Optional.empty(), Optional.empty(), compute, false, SkipModules.DEFAULT, KernelChoice.AUTO);
     }
 
     /** The base in 4 bits, multiplied in {@code compute}. */
     public static BaseOptions fourBit(FourBitConfig config, Dtype compute) {
         return new BaseOptions(
-                Optional.empty(), Optional.of(config), Optional.empty(), compute, false, List.of(), KernelChoice.AUTO);
+                Optional.empty(),
+                Optional.of(config),
+                Optional.empty(),
+                compute,
+                false,
+                SkipModules.DEFAULT,
+                KernelChoice.AUTO);
     }
 
     /** The base in 8 bits by LLM.int8(). */
@@ -99,6 +104,6 @@ public record BaseOptions(
 
     /** Whether a linear layer stays unquantized. */
     public boolean skips(String module) {
-        return skipModules.stream().anyMatch(s -> module.equals(s) || module.endsWith("." + s));
+        return skipModules.keeps(module);
     }
 }

@@ -12,6 +12,7 @@ import io.github.qlora4j.trainer.config.QuantizationSection;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.ComputeDtype;
+import io.github.qlora4j.trainer.model.SkipModules;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -47,7 +48,7 @@ public final class BaseSetup {
                     Optional.empty(),
                     Dtype.FLOAT32,
                     model.upcast(),
-                    List.of(),
+                    SkipModules.DEFAULT,
                     KernelChoice.AUTO);
         }
         QuantizationSection q = quantization.get();
@@ -58,7 +59,7 @@ public final class BaseSetup {
                     Optional.of(new Int8Scheme(q.llmInt8Threshold())),
                     Dtype.FLOAT32,
                     model.upcast(),
-                    q.llmInt8SkipModules(),
+                    skips(q),
                     q.kernel());
         }
         ComputeDtype compute = ComputeDtype.of(q.bnb4bitComputeDtype());
@@ -71,8 +72,14 @@ public final class BaseSetup {
                 Optional.empty(),
                 compute.dtype(),
                 upcast,
-                q.llmInt8SkipModules(),
+                skips(q),
                 q.kernel());
+    }
+
+    private static SkipModules skips(QuantizationSection section) {
+        return section.llmInt8SkipModules() == null
+                ? SkipModules.DEFAULT
+                : SkipModules.of(section.llmInt8SkipModules().names());
     }
 
     /** The dtype of a precision; empty for {@code auto}. */
