@@ -188,6 +188,14 @@ public final class AwqCheckpoint implements StoredScheme {
                 new TensorSpec(module + ".scales", Dtype.FLOAT16, groups, out));
     }
 
+    @Override
+    public Optional<WeightBytes> bytes(long out, long in) {
+        long groups = in / config.size(in);
+        long codes = out * BitStream.words(in, AwqWeight.BITS) * Integer.BYTES;
+        long scales = groups * out * Dtype.FLOAT16.bytes();
+        return Optional.of(new WeightBytes(codes, scales + groups * out, in * out / 2 + groups * out / 2 + scales));
+    }
+
     private static void checkOutputs(String module, long out) {
         if (out % 8 != 0) {
             throw new QloraException(

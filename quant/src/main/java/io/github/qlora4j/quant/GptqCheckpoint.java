@@ -218,6 +218,18 @@ public final class GptqCheckpoint implements StoredScheme {
                 new TensorSpec(module + ".scales", Dtype.FLOAT16, groups, out));
     }
 
+    /** {@inheritDoc} Modules to which {@code dynamic} gives bits of their own are counted like the others. */
+    @Override
+    public Optional<WeightBytes> bytes(long out, long in) {
+        long groups = config.groups(in);
+        long codes = out * BitStream.words(in, config.bits()) * Integer.BYTES;
+        long order = config.descAct() && !config.staticGroups() && groups > 1 ? in * Integer.BYTES : 0;
+        long packedZeros = groups * out * config.bits() / Byte.SIZE;
+        long scales = groups * out * Dtype.FLOAT16.bytes();
+        return Optional.of(new WeightBytes(
+                codes, scales + groups * out + order, codes + packedZeros + scales + in * Integer.BYTES));
+    }
+
     private static void checkWords(String module, long out, long in, int bits) {
         if (in * bits % 32 != 0 || out * bits % 32 != 0) {
             throw new QloraException(module + ": " + out + " outputs of " + in + " inputs cannot be stored in " + bits

@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.model;
 
+import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.BitsAndBytesCheckpoint;
@@ -15,17 +16,20 @@ import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.torch.Dtype;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
  * The scheme of a directory that is quantized already: it is read from {@code quantization_config} and holds.
  *
  * @param options how the base is read, whatever was asked for
  * @param scheme what reads the linear layers that are stored quantized; there may be none
+ * @param settings the directory's own; empty where it is not quantized
  */
-public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
+public record StoredQuantization(BaseOptions options, StoredScheme scheme, Optional<JsonObject> settings) {
 
     /** Where the packages wrote their settings before config.json had a place for them, and the method of each. */
     private static final Map<String, String> OLDER_FILES =
@@ -40,7 +44,9 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
      */
     public static StoredQuantization of(Path directory, ModelConfig config, BaseOptions options) {
         Dtype dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
-        Optional<StoredScheme> scheme = scheme(directory, config);
+        Optional<Settings> settings = settings(directory, config);
+        Optional<JsonObject> own = settings.map(Settings::json);
+        Optional<StoredScheme> scheme = settings.flatMap(s -> StoredSchemes.of(s.method(), s.json(), s.where()));
         if (scheme.isPresent()) {
             if (options.eightBit().isPresent()) {
                 throw new QloraException(directory + ": the base is stored by "
@@ -58,7 +64,8 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
                             options.upcast(),
                             options.skipModules(),
                             options.kernel()),
-                    scheme.get());
+                    scheme.get(),
+                    own);
         }
         BaseOptions read = bitsandbytes(directory, config, options);
         if (read.eightBit().isPresent()) {
@@ -66,27 +73,55 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
         }
         double threshold = read.eightBit().map(Int8Scheme::threshold).orElse(Int8Weight.DEFAULT_THRESHOLD);
         return new StoredQuantization(
-                read, new BitsAndBytesCheckpoint(() -> Kernels.choose(options.kernel()), threshold));
+                read, new BitsAndBytesCheckpoint(() -> Kernels.choose(options.kernel()), threshold), own);
     }
 
     /**
-     * What reads the linear layers of a directory, where its settings name a scheme of {@link StoredSchemes}.
-     *
-     * @throws QloraException if the settings are damaged or ask for what is not supported
+     * Whether a linear layer, {@code model.layers.0.mlp.up_proj} for instance, is left as it is: by the directory's settings
+     * where it is quantized, else as was asked for.
      */
-    private static Optional<StoredScheme> scheme(Path directory, ModelConfig config) {
+    public boolean leavesOut(String module) {
+        if (settings.isEmpty()) {
+            return options.skips(module);
+        }
+        JsonObject json = settings.get();
+        if (json.get("modules_in_block_to_quantize") instanceof JsonArray lists) {
+            return strings(lists).stream().noneMatch(module::endsWith);
+        }
+        if (json.get("modules_to_not_convert") instanceof JsonArray list) {
+            return SkipModules.headAnd(strings(list)).keeps(module);
+        }
+        return json.get("llm_int8_skip_modules") instanceof JsonArray list
+                ? SkipModules.of(strings(list)).keeps(module)
+                : SkipModules.DEFAULT.keeps(module);
+    }
+
+    /** The strings of a list, and of lists in it. */
+    private static List<String> strings(JsonArray list) {
+        return list.asList().stream()
+                .flatMap(each -> each instanceof JsonArray inner
+                        ? strings(inner).stream()
+                        : Stream.of(each.isJsonPrimitive() ? each.getAsString() : each.toString()))
+                .toList();
+    }
+
+    /** A directory's settings, their method, and where they stand. */
+    private record Settings(String method, JsonObject json, String where) {}
+
+    private static Optional<Settings> settings(Path directory, ModelConfig config) {
         if (config.quantization().isPresent()) {
             JsonObject stored = config.quantization().get();
-            return StoredSchemes.of(
+            return Optional.of(new Settings(
                     text(stored, "quant_method", "bitsandbytes"),
                     stored,
-                    directory.resolve("config.json") + ": quantization_config");
+                    directory.resolve("config.json") + ": quantization_config"));
         }
         for (Map.Entry<String, String> older : OLDER_FILES.entrySet()) {
             Path file = directory.resolve(older.getKey());
             if (Files.isRegularFile(file)) {
                 JsonObject stored = StrictJson.readObject(file);
-                return StoredSchemes.of(text(stored, "quant_method", older.getValue()), stored, file.toString());
+                return Optional.of(
+                        new Settings(text(stored, "quant_method", older.getValue()), stored, file.toString()));
             }
         }
         return Optional.empty();
