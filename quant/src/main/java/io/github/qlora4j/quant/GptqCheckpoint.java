@@ -8,7 +8,6 @@ import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.safetensors.TensorSpec;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -75,14 +74,7 @@ public final class GptqCheckpoint implements StoredScheme {
         } catch (QloraException e) {
             throw e.getMessage().startsWith(where) ? e : new QloraException(where + ": " + e.getMessage(), e);
         }
-        List<String> remarks = new ArrayList<>();
-        for (String asked : List.of("use_exllama", "exllama_config", "disable_exllama", "backend")) {
-            if (settings.has(asked)) {
-                remarks.add(asked + " is not used: ExLlama and the like are kernels for NVIDIA GPUs; weights are"
-                        + " dequantized here before each product, to the same values");
-            }
-        }
-        return new GptqCheckpoint(config, format, !settings.has("dynamic"), remarks);
+        return new GptqCheckpoint(config, format, !settings.has("dynamic"), settings.kernelRemarks());
     }
 
     /** How it was quantized. */

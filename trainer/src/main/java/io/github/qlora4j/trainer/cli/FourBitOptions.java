@@ -6,6 +6,7 @@ import io.github.qlora4j.quant.QuantType;
 import io.github.qlora4j.trainer.config.ModelSection;
 import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.config.QuantizationSection;
+import io.github.qlora4j.trainer.config.StoredKeys;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.train.BaseSetup;
 import java.util.Objects;
@@ -108,6 +109,7 @@ final class FourBitOptions {
                         Objects.requireNonNullElse(blocksize, 64),
                         Objects.requireNonNullElse(kernel, KernelChoice.AUTO),
                         Objects.requireNonNullElse(llmInt8Threshold, Int8Weight.DEFAULT_THRESHOLD),
-                        null)));
+                        null,
+                        StoredKeys.NONE)));
     }
 }

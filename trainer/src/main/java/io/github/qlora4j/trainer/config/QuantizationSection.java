@@ -58,10 +58,12 @@ public record QuantizationSection(
                                 + " expression up to a dot. null keeps the head; a list takes the place of that, as in"
                                 + " transformers: name lm_head too, or it is quantized.",
                 name = "llm_int8_skip_modules")
-        ModuleNames llmInt8SkipModules) {
+        ModuleNames llmInt8SkipModules,
 
-    /** 4 bits are meant where nothing is said. */
+        @Flattened StoredKeys stored) {
+
+    /** 4 bits are meant where nothing is said, unless the keys are those of a base that is stored quantized. */
     public QuantizationSection {
-        loadIn4bit = loadIn4bit == null ? !loadIn8bit : loadIn4bit;
+        loadIn4bit = loadIn4bit == null ? !loadIn8bit && !stored.given() : loadIn4bit;
     }
 }

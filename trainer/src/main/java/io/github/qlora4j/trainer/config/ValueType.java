@@ -56,7 +56,7 @@ interface ValueType {
                 return new Scalars.Flag();
             } else if (c == int.class || c == Integer.class) {
                 return new Scalars.Whole(Bounds.of(range));
-            } else if (c == double.class) {
+            } else if (c == double.class || c == Double.class) {
                 return new Scalars.Decimal(Bounds.of(range));
             } else if (c == String.class) {
                 return new Scalars.Text();

@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.model;
 
+import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.FourBitScheme;
 import io.github.qlora4j.quant.Int8Scheme;
@@ -20,6 +21,7 @@ import java.util.Optional;
  * @param upcast what is not quantized is kept in float32, as peft's {@code prepare_model_for_kbit_training} does
  * @param skipModules linear layers that stay unquantized
  * @param kernel which kernel works 4-bit weights out
+ * @param stored what is said of a base that is stored by GPTQ or AWQ, in the keys of its {@code quantization_config}
  */
 public record BaseOptions(
         Optional<Dtype> dtype,
@@ -28,13 +30,27 @@ public record BaseOptions(
         Dtype compute,
         boolean upcast,
         SkipModules skipModules,
-        KernelChoice kernel) {
+        KernelChoice kernel,
+        JsonObject stored) {
 
-    /** Checks that one scheme is asked for at most. */
+    /** Checks that one scheme is asked for at most; takes a copy of {@code stored}. */
     public BaseOptions {
+        stored = stored.deepCopy();
         if (fourBit.isPresent() && eightBit.isPresent()) {
             throw new IllegalArgumentException("a base is quantized to 4 bits or to 8, not to both");
         }
+    }
+
+    /** With nothing said of how the base is stored. */
+    public BaseOptions(
+            Optional<Dtype> dtype,
+            Optional<FourBitConfig> fourBit,
+            Optional<Int8Scheme> eightBit,
+            Dtype compute,
+            boolean upcast,
+            SkipModules skipModules,
+            KernelChoice kernel) {
+        this(dtype, fourBit, eightBit, compute, upcast, skipModules, kernel, new JsonObject());
     }
 
     /** The base as it is stored. */
@@ -71,22 +87,23 @@ public record BaseOptions(
 
     /** The same in 8 bits by LLM.int8(), not in 4. */
     public BaseOptions withEightBit(Int8Scheme scheme) {
-        return new BaseOptions(dtype, Optional.empty(), Optional.of(scheme), compute, upcast, skipModules, kernel);
+        return new BaseOptions(
+                dtype, Optional.empty(), Optional.of(scheme), compute, upcast, skipModules, kernel, stored);
     }
 
     /** The same with products of quantized layers in another dtype. */
     BaseOptions withCompute(Dtype other) {
-        return new BaseOptions(dtype, fourBit, eightBit, other, upcast, skipModules, kernel);
+        return new BaseOptions(dtype, fourBit, eightBit, other, upcast, skipModules, kernel, stored);
     }
 
     /** The same, cast to another dtype before it is quantized. */
     public BaseOptions withDtype(Dtype other) {
-        return new BaseOptions(Optional.of(other), fourBit, eightBit, compute, upcast, skipModules, kernel);
+        return new BaseOptions(Optional.of(other), fourBit, eightBit, compute, upcast, skipModules, kernel, stored);
     }
 
     /** The same with {@link #upcast} on or off. */
     public BaseOptions withUpcast(boolean on) {
-        return new BaseOptions(dtype, fourBit, eightBit, compute, on, skipModules, kernel);
+        return new BaseOptions(dtype, fourBit, eightBit, compute, on, skipModules, kernel, stored);
     }
 
     /** How linear layers are quantized on loading; empty where they are not. */

@@ -3,6 +3,7 @@ package io.github.qlora4j.trainer.model;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
 import io.github.qlora4j.quant.BitsAndBytesCheckpoint;
 import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.Int8Scheme;
@@ -19,6 +20,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 
@@ -35,6 +37,21 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme, Optio
     private static final Map<String, String> OLDER_FILES =
             Map.of("quantize_config.json", "gptq", "quant_config.json", "awq");
 
+    /** Keys that choose how products are made, not what they are. */
+    private static final Set<String> KERNEL_KEYS = Set.of(
+            "use_exllama",
+            "disable_exllama",
+            "exllama_config",
+            "use_cuda_fp16",
+            "backend",
+            "max_input_length",
+            "do_fuse",
+            "fuse_max_seq_len");
+
+    /** Other names of keys, as some directories have them. */
+    private static final Map<String, String> SPELLINGS =
+            Map.of("checkpoint_format", "format", "version", "format", "bits", "w_bit", "group_size", "q_group_size");
+
     /**
      * Reads a directory's settings.
      *
@@ -47,6 +64,15 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme, Optio
         Optional<Settings> settings = settings(directory, config);
         Optional<JsonObject> own = settings.map(Settings::json);
         Optional<StoredScheme> scheme = settings.flatMap(s -> StoredSchemes.of(s.method(), s.json(), s.where()));
+        if (options.stored().size() > 0) {
+            if (scheme.isEmpty()) {
+                throw new QloraException("quantization."
+                        + String.join(", quantization.", options.stored().keySet())
+                        + ": is about a base that is stored by GPTQ or AWQ, which " + directory + " is not");
+            }
+            Settings given = settings.get();
+            scheme = StoredSchemes.of(given.method(), overlaid(directory, given, options.stored()), given.where());
+        }
         if (scheme.isPresent()) {
             if (options.eightBit().isPresent()) {
                 throw new QloraException(directory + ": the base is stored by "
@@ -103,6 +129,44 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme, Optio
                         ? strings(inner).stream()
                         : Stream.of(each.isJsonPrimitive() ? each.getAsString() : each.toString()))
                 .toList();
+    }
+
+    /**
+     * The directory's settings with what was asked for over them: the choice of a kernel. What says how the base was
+     * quantized has to be as it is stored.
+     */
+    private static JsonObject overlaid(Path directory, Settings settings, JsonObject asked) {
+        JsonObject all = settings.json().deepCopy();
+        asked.entrySet().forEach(key -> {
+            String name = key.getKey();
+            if (KERNEL_KEYS.contains(name)) {
+                all.add(name, key.getValue());
+                return;
+            }
+            JsonElement stored = name.equals("quant_method") ? new JsonPrimitive(settings.method()) : all.get(name);
+            if (stored == null && SPELLINGS.containsKey(name)) {
+                stored = all.get(SPELLINGS.get(name));
+            }
+            if (stored == null || !same(stored, key.getValue())) {
+                throw new QloraException("quantization." + name + ": is " + plain(key.getValue()) + ", and " + directory
+                        + " is stored with " + (stored == null ? "no such key" : plain(stored))
+                        + "; a base that is quantized keeps its settings. Leave the key out");
+            }
+        });
+        return all;
+    }
+
+    private static boolean same(JsonElement stored, JsonElement asked) {
+        boolean numbers = stored.isJsonPrimitive()
+                && stored.getAsJsonPrimitive().isNumber()
+                && asked.getAsJsonPrimitive().isNumber();
+        return numbers
+                ? stored.getAsDouble() == asked.getAsDouble()
+                : plain(stored).equalsIgnoreCase(plain(asked));
+    }
+
+    private static String plain(JsonElement value) {
+        return value.isJsonPrimitive() ? value.getAsString() : value.toString();
     }
 
     /** A directory's settings, their method, and where they stand. */

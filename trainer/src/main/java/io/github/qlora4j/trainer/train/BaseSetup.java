@@ -35,7 +35,7 @@ public final class BaseSetup {
 
     /** The options that a configuration stands for, {@code auto} resolved on this machine. */
     public static BaseOptions options(RunConfig config) {
-        return options(config.model(), config.quantized());
+        return options(config.model(), Optional.ofNullable(config.quantization()));
     }
 
     /** The options that the two sections stand for. */
@@ -52,6 +52,17 @@ public final class BaseSetup {
                     KernelChoice.AUTO);
         }
         QuantizationSection q = quantization.get();
+        if (!q.loadIn4bit() && !q.loadIn8bit()) {
+            return new BaseOptions(
+                    dtype,
+                    Optional.empty(),
+                    Optional.empty(),
+                    Dtype.FLOAT32,
+                    model.upcast(),
+                    SkipModules.DEFAULT,
+                    KernelChoice.AUTO,
+                    q.stored().json());
+        }
         if (q.loadIn8bit()) {
             return new BaseOptions(
                     dtype,

@@ -77,7 +77,16 @@ class ConfigFileTest {
     void quantizationSection_hasItsDefaultsAndGoesWithLoadIn4bitFalse() {
         assertThat(parse(LEAST + "quantization: {}").quantization())
                 .isEqualTo(new QuantizationSection(
-                        true, false, QuantType.NF4, true, Precision.AUTO, 64, KernelChoice.AUTO, 6.0, null));
+                        true,
+                        false,
+                        QuantType.NF4,
+                        true,
+                        Precision.AUTO,
+                        64,
+                        KernelChoice.AUTO,
+                        6.0,
+                        null,
+                        StoredKeys.NONE));
         QuantizationSection eight = parse(LEAST
                         + "quantization: {load_in_8bit: true, llm_int8_threshold: 5, llm_int8_skip_modules: [v_proj]}")
                 .quantization();
