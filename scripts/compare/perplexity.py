@@ -21,7 +21,7 @@ from tokenizers import Tokenizer  # noqa: E402
 from transformers import LlamaForCausalLM  # noqa: E402
 
 MODEL = HERE.parents[1] / "examples" / "quickstart" / "model"
-GROUP, LENGTH, CALIBRATION, SCORED = 64, 128, 96, 256
+GROUP, LENGTH, CALIBRATION, SCORED = 64, 128, 32, 128
 # name: (what the originals make, the flags of quantize)
 CASES = {
     "GPTQ, 4 bits": (lambda model, rows: gptq(model, rows, 4, True, False, GROUP), ["gptq"]),
