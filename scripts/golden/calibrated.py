@@ -66,10 +66,10 @@ def first(result):
 
 
 @torch.no_grad()
-def gptq(bits, sym, act_order):
+def gptq(made, rows, bits, sym, act_order, size=32):
+    """Quantizes a Llama by auto-gptq's solver with the texts `rows` [n, length], and back to dense weights."""
     original = _originals.auto_gptq()[0]
-    made = model()
-    batches = [block_inputs(made, row[None]) for row in texts(6, 24, 500)]
+    batches = [block_inputs(made, row[None]) for row in rows]
     for layer in made.model.layers:
         for group in GROUPS:
             solvers = {name: original.GPTQ(layer.get_submodule(name)) for name in group}
@@ -81,7 +81,7 @@ def gptq(bits, sym, act_order):
                 hook.remove()
             for name in group:
                 solvers[name].quantizer.configure(bits, perchannel=True, sym=sym, mse=False)
-                scales, zeros, g_idx = solvers[name].fasterquant(percdamp=0.1, group_size=32, actorder=act_order)
+                scales, zeros, g_idx = solvers[name].fasterquant(percdamp=0.1, group_size=size, actorder=act_order)
                 # what a checkpoint holds: scales in float16
                 weight, at = layer.get_submodule(name).weight, g_idx.long()
                 codes = torch.round(weight.data / scales[:, at] + zeros[:, at])
@@ -91,39 +91,44 @@ def gptq(bits, sym, act_order):
 
 
 @torch.no_grad()
-def awq(attention):
+def awq(made, rows, size=32):
+    """Quantizes a Llama by autoawq's quantizer with the texts `rows` [n, length], and back to dense weights."""
     quantizer_module = _originals.autoawq()[0]
     llama = _originals.awq_llama()
     plain = torch.nn.Module.state_dict
     # put aside by .cpu(), which copies on a GPU only: see grouped.py
     torch.nn.Module.state_dict = lambda self, *a, **k: {n: v.clone() for n, v in plain(self, *a, **k).items()}
-    made = model()
-    made.set_attn_implementation(attention)
     quantizer = object.__new__(quantizer_module.AwqQuantizer)
     quantizer.awq_model = type("Awq", (), dict(
         model_type="llama", move_embed=lambda *a: None, get_layers_for_scaling=staticmethod(llama.get_layers_for_scaling)))()
     quantizer.model, quantizer.modules = made, made.model.layers
-    quantizer.w_bit, quantizer.group_size, quantizer.zero_point, quantizer.version = 4, 32, True, "gemm"
+    quantizer.w_bit, quantizer.group_size, quantizer.zero_point, quantizer.version = 4, size, True, "gemm"
     quantizer.duo_scaling, quantizer.n_parallel_calib_samples, quantizer.max_chunk_memory = True, None, 1 << 30
     quantizer.modules_to_not_convert, quantizer.export_compatible, quantizer.apply_clip = [], True, True
-    quantizer.inps, quantizer.module_kwargs = block_inputs(made, texts(6, 24, 500))
+    quantizer.inps, quantizer.module_kwargs = block_inputs(made, rows)
     quantizer.quantize()
     for layer in made.model.layers:
         for linear in layer.modules():
             if isinstance(linear, torch.nn.Linear):
                 half, scales, zeros = quantizer.pseudo_quantize_tensor(linear.weight.data.half())
-                scales = scales.float().repeat_interleave(32, 1)
+                scales = scales.float().repeat_interleave(size, 1)
                 # what a checkpoint holds, worked out in float32
                 linear.weight.data = scales * torch.round(half.float() / scales)
     torch.nn.Module.state_dict = plain
     return made
 
 
+def eager(made):
+    made.set_attn_implementation("eager")
+    return made
+
+
 def main():
-    rows = texts(4, 30, 600).tolist()
-    out = {"texts": texts(6, 24, 500).tolist(), "rows": rows}
-    for name, made in (("dense", model()), ("gptq", gptq(4, True, False)), ("gptq-3-desc", gptq(3, False, True)),
-                       ("awq", awq("sdpa")), ("awq-eager", awq("eager"))):
+    rows, seen = texts(4, 30, 600).tolist(), texts(6, 24, 500)
+    out = {"texts": seen.tolist(), "rows": rows}
+    for name, made in (("dense", model()), ("gptq", gptq(model(), seen, 4, True, False)),
+                       ("gptq-3-desc", gptq(model(), seen, 3, False, True)), ("awq", awq(model(), seen)),
+                       ("awq-eager", awq(eager(model()), seen))):
         out[name] = [[round(v, 6) for v in logprobs(made, ids)] for ids in rows]
         print(name, sum(map(sum, out[name])) / sum(map(len, out[name])))
     write_json(fresh(GOLDEN / "calibrated") / "logprobs.json", out)

@@ -42,6 +42,11 @@ public final class MergedModel {
          * @return the weight as training saw it
          */
         NDArray apply(NDManager manager, String name, NDArray weight);
+
+        /** Whether the output head went through it too, which it does not by default. */
+        default boolean takesHead() {
+            return false;
+        }
     }
 
     private static final String HEAD = "lm_head.weight";
@@ -65,8 +70,8 @@ public final class MergedModel {
      * @param base the base's tensors
      * @param adapter the adapter, not closed here
      * @param dtype the dtype of every floating-point tensor written
-     * @param roundTrip what each linear weight but the output head goes through before the adapter is added: for a base
-     *     that was trained on in 4 bits; null for none
+     * @param roundTrip what each linear weight goes through before the adapter is added: for a base that was trained on
+     *     in 4 or 8 bits; null for none
      * @throws QloraException if the adapter has a module that the base lacks, or config.json is missing
      */
     public MergedModel(Path baseDir, BaseTensors base, Adapter adapter, Dtype dtype, RoundTrip roundTrip) {
@@ -191,9 +196,12 @@ public final class MergedModel {
     }
 
     /** What {@code load_in_4bit} of transformers quantizes: linear weights, the output head and embeddings left out. */
-    private static boolean isQuantized(String name, NDArray weight) {
+    private boolean isQuantized(String name, NDArray weight) {
         if (!name.endsWith(".weight")) {
             return false;
+        }
+        if (name.equals(HEAD) && !tied && roundTrip.takesHead()) {
+            return true;
         }
         String module = name.substring(0, name.length() - ".weight".length());
         String last = module.substring(module.lastIndexOf('.') + 1);

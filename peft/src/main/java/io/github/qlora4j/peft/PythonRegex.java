@@ -5,12 +5,12 @@ import java.util.regex.Pattern;
 import java.util.regex.PatternSyntaxException;
 
 /** Reads a regular expression in Python's spelling with Java's engine. */
-final class PythonRegex {
+public final class PythonRegex {
 
     private PythonRegex() {}
 
     /** Compiles an expression; {@code key} is the configuration key that an error names. */
-    static Pattern compile(String expression, String key) {
+    public static Pattern compile(String expression, String key) {
         String java = expression
                 .replaceAll("\\(\\?P<", "(?<")
                 .replaceAll("\\(\\?P=(\\w+)\\)", "\\\\k<$1>")

@@ -10,7 +10,6 @@ import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.safetensors.TensorSpec;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -72,15 +71,10 @@ public final class AwqCheckpoint implements StoredScheme {
         } catch (QloraException e) {
             throw e.getMessage().startsWith(where) ? e : new QloraException(where + ": " + e.getMessage(), e);
         }
-        List<String> remarks = new ArrayList<>();
-        if (settings.flag("do_fuse", false)) {
-            remarks.add("do_fuse is not used: the products run one by one, to the same tokens");
+        if (!settings.flag("zero_point", true)) {
+            throw settings.wrong("zero_point", "true (AWQ without zero points is not read)");
         }
-        if (settings.has("exllama_config") || settings.flag("use_exllama", false)) {
-            remarks.add("exllama_config is not used: ExLlama is a kernel for NVIDIA GPUs; weights are dequantized here"
-                    + " before each product, to the same values");
-        }
-        return new AwqCheckpoint(config, remarks);
+        return new AwqCheckpoint(config, settings.kernelRemarks());
     }
 
     /** How it was quantized. */
@@ -186,6 +180,14 @@ public final class AwqCheckpoint implements StoredScheme {
                 new TensorSpec(module + ".qweight", Dtype.INT32, in, out / 8),
                 new TensorSpec(module + ".qzeros", Dtype.INT32, groups, out / 8),
                 new TensorSpec(module + ".scales", Dtype.FLOAT16, groups, out));
+    }
+
+    @Override
+    public Optional<WeightBytes> bytes(long out, long in) {
+        long groups = in / config.size(in);
+        long codes = out * BitStream.words(in, AwqWeight.BITS) * Integer.BYTES;
+        long scales = groups * out * Dtype.FLOAT16.bytes();
+        return Optional.of(new WeightBytes(codes, scales + groups * out, in * out / 2 + groups * out / 2 + scales));
     }
 
     private static void checkOutputs(String module, long out) {

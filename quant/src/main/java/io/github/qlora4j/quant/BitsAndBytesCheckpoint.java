@@ -42,6 +42,12 @@ public record BitsAndBytesCheckpoint(Supplier<Kernel> kernel, double threshold) 
                 : FourBitCheckpoint.read(model, weight, kernel.get());
     }
 
+    /** {@inheritDoc} They do not tell here: each weight's own tensors do. */
+    @Override
+    public Optional<WeightBytes> bytes(long out, long in) {
+        return Optional.empty();
+    }
+
     @Override
     public List<String> remarks() {
         return List.of();

@@ -8,7 +8,6 @@ import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.safetensors.TensorSpec;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -75,14 +74,7 @@ public final class GptqCheckpoint implements StoredScheme {
         } catch (QloraException e) {
             throw e.getMessage().startsWith(where) ? e : new QloraException(where + ": " + e.getMessage(), e);
         }
-        List<String> remarks = new ArrayList<>();
-        for (String asked : List.of("use_exllama", "exllama_config", "disable_exllama", "backend")) {
-            if (settings.has(asked)) {
-                remarks.add(asked + " is not used: ExLlama and the like are kernels for NVIDIA GPUs; weights are"
-                        + " dequantized here before each product, to the same values");
-            }
-        }
-        return new GptqCheckpoint(config, format, !settings.has("dynamic"), remarks);
+        return new GptqCheckpoint(config, format, !settings.has("dynamic"), settings.kernelRemarks());
     }
 
     /** How it was quantized. */
@@ -216,6 +208,18 @@ public final class GptqCheckpoint implements StoredScheme {
                 new TensorSpec(module + ".qweight", Dtype.INT32, in * config.bits() / 32, out),
                 new TensorSpec(module + ".qzeros", Dtype.INT32, groups, out * config.bits() / 32),
                 new TensorSpec(module + ".scales", Dtype.FLOAT16, groups, out));
+    }
+
+    /** {@inheritDoc} Modules to which {@code dynamic} gives bits of their own are counted like the others. */
+    @Override
+    public Optional<WeightBytes> bytes(long out, long in) {
+        long groups = config.groups(in);
+        long codes = out * BitStream.words(in, config.bits()) * Integer.BYTES;
+        long order = config.descAct() && !config.staticGroups() && groups > 1 ? in * Integer.BYTES : 0;
+        long packedZeros = groups * out * config.bits() / Byte.SIZE;
+        long scales = groups * out * Dtype.FLOAT16.bytes();
+        return Optional.of(new WeightBytes(
+                codes, scales + groups * out + order, codes + packedZeros + scales + in * Integer.BYTES));
     }
 
     private static void checkWords(String module, long out, long in, int bits) {

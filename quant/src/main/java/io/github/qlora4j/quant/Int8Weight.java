@@ -139,8 +139,8 @@ public final class Int8Weight implements LinearWeight {
     }
 
     /**
-     * {@code weight}, {@code SCB} and {@code threshold}: the arguments of {@code int8_product} in int8.py. Nothing is
-     * worked out.
+     * {@code weight}, {@code SCB}, {@code threshold} and {@code engine} (whether its integer products are right): the
+     * arguments of {@code int8_product} in int8.py. Nothing is worked out.
      */
     @Override
     public Map<String, NDArray> operands(Dtype compute, Scratch scratch) {
@@ -148,6 +148,7 @@ public final class Int8Weight implements LinearWeight {
         operands.put("weight", codes);
         operands.put("SCB", scales);
         operands.put("threshold", thresholdTensor);
+        operands.put("engine", Operators.ENGINE);
         return operands;
     }
 
@@ -167,7 +168,7 @@ public final class Int8Weight implements LinearWeight {
     }
 
     private NDArray product(NDManager manager, NDArray x, List<NDArray> bias) {
-        return Operators.SCRIPT.tensor(manager, "int8_product", x, codes, scales, bias, threshold);
+        return Operators.SCRIPT.tensor(manager, "int8_product", x, codes, scales, bias, threshold, Operators.IS_RIGHT);
     }
 
     @Override
@@ -177,5 +178,10 @@ public final class Int8Weight implements LinearWeight {
 
     private static final class Operators {
         static final TorchScript SCRIPT = TorchScript.load(Int8Weight.class, "int8.py");
+
+        /** As long as the process. */
+        static final NDArray ENGINE = SCRIPT.tensor(Torch.newManager(), "int8_engine");
+
+        static final boolean IS_RIGHT = Torch.bytes(ENGINE, 0, 1).get() != 0;
     }
 }

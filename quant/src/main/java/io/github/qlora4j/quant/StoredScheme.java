@@ -33,6 +33,9 @@ public interface StoredScheme {
      */
     LinearWeight read(ModelDirectory model, String module);
 
+    /** What a module's weight {@code [out, in]} takes, by the settings alone; empty where they do not tell. */
+    Optional<WeightBytes> bytes(long out, long in);
+
     /** What the configuration asks for and what is done instead, a sentence each. */
     List<String> remarks();
 }

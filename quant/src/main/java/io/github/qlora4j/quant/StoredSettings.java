@@ -3,10 +3,21 @@ package io.github.qlora4j.quant;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
+import java.util.List;
 import java.util.Locale;
 
 /** A {@code quantization_config}, each value checked as it is read. */
 record StoredSettings(JsonObject json, String where) {
+
+    private static final List<String> KERNEL_KEYS = List.of(
+            "use_exllama",
+            "disable_exllama",
+            "exllama_config",
+            "use_cuda_fp16",
+            "backend",
+            "max_input_length",
+            "do_fuse",
+            "fuse_max_seq_len");
 
     QloraException wrong(String key, String expected) {
         return new QloraException(where + ": " + key + ": " + expected + " is expected, found " + json.get(key));
@@ -52,6 +63,48 @@ record StoredSettings(JsonObject json, String where) {
             return Double.parseDouble(json.get(key).toString());
         } catch (NumberFormatException e) {
             throw wrong(key, "a number");
+        }
+    }
+
+    /**
+     * What is used in place of the kernels that are asked for, one sentence for all of them.
+     *
+     * @throws QloraException if one of the keys has a value that it does not take
+     */
+    List<String> kernelRemarks() {
+        List<String> asked = KERNEL_KEYS.stream().filter(this::has).toList();
+        asked.forEach(this::checkKernelKey);
+        return asked.isEmpty()
+                ? List.of()
+                : List.of(String.join(", ", asked) + (asked.size() == 1 ? " is" : " are") + " not used: "
+                        + (asked.size() == 1 ? "it chooses" : "they choose")
+                        + " a kernel for NVIDIA GPUs; weights are dequantized here before each product, to the same"
+                        + " values");
+    }
+
+    private void checkKernelKey(String key) {
+        switch (key) {
+            case "exllama_config" -> {
+                JsonElement value = json.get(key);
+                boolean known = value instanceof JsonObject config
+                        && (!config.has("version")
+                                || List.of("1", "2")
+                                        .contains(config.get("version").toString()));
+                if (!known) {
+                    throw wrong(key, "an object whose version is 1 or 2");
+                }
+            }
+            case "backend" -> {
+                if (text(key).isEmpty()) {
+                    throw wrong(key, "a name");
+                }
+            }
+            case "max_input_length", "fuse_max_seq_len" -> {
+                if (integer(key, 1) < 1) {
+                    throw wrong(key, "a whole number of at least 1");
+                }
+            }
+            default -> flag(key, false);
         }
     }
 

@@ -12,7 +12,9 @@ import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
+import io.github.qlora4j.quant.torch.TorchScript;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -158,7 +160,7 @@ class Int8WeightTest {
             assertThat(weight.operands(Dtype.BFLOAT16, scratch))
                     .containsEntry("weight", weight.codes())
                     .containsEntry("SCB", weight.scales())
-                    .containsOnlyKeys("weight", "SCB", "threshold");
+                    .containsOnlyKeys("weight", "SCB", "threshold", "engine");
             NDArray threshold = weight.operands(Dtype.BFLOAT16, scratch).get("threshold");
             assertThat(Torch.bytes(threshold, 0, 8).getDouble()).isEqualTo(0.3);
         }
@@ -201,5 +203,37 @@ class Int8WeightTest {
 
     private static String sha(NDArray tensor) {
         return GoldenInputs.sha256(Torch.bytes(tensor, 0, Torch.byteSize(tensor)));
+    }
+
+    /** 127 × 127 for 2,500 inputs: more than 16 bits in each pair, and more than float32 holds exactly in the sum. */
+    @Test
+    void sumsThatTheEngineDoesNotMakeAreExact() {
+        int tokens = 3;
+        int cols = 2500;
+        int rows = 5;
+        TorchScript script = TorchScript.load(Int8Weight.class, "int8.py");
+        try (NDManager manager = Torch.newManager()) {
+            NDArray codes = Torch.empty(manager, Dtype.INT8, tokens, cols);
+            NDArray weight = Torch.empty(manager, Dtype.INT8, rows, cols);
+            ByteBuffer left = Torch.bytes(codes, 0, (long) tokens * cols);
+            ByteBuffer right = Torch.bytes(weight, 0, (long) rows * cols);
+            for (int i = 0; i < tokens * cols; i++) {
+                left.put(i, (byte) (i < cols ? 127 : i % 255 - 127));
+            }
+            for (int i = 0; i < rows * cols; i++) {
+                right.put(i, (byte) (i < cols ? 127 : i * 7 % 255 - 127));
+            }
+            ByteBuffer sums =
+                    Torch.bytes(script.tensor(manager, "int8_sums", codes, weight, false), 0, 4L * tokens * rows);
+            for (int t = 0; t < tokens; t++) {
+                for (int r = 0; r < rows; r++) {
+                    int expected = 0;
+                    for (int c = 0; c < cols; c++) {
+                        expected += left.get(t * cols + c) * right.get(r * cols + c);
+                    }
+                    assertThat(sums.asIntBuffer().get(t * rows + r)).isEqualTo(expected);
+                }
+            }
+        }
     }
 }

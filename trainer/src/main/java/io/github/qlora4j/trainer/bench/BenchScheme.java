@@ -12,6 +12,7 @@ import io.github.qlora4j.quant.QuantType;
 import io.github.qlora4j.trainer.config.ModelSection;
 import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.config.QuantizationSection;
+import io.github.qlora4j.trainer.config.StoredKeys;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.CalibrationMethod;
 import io.github.qlora4j.trainer.train.BaseSetup;
@@ -95,8 +96,9 @@ public enum BenchScheme {
                                 64,
                                 KernelChoice.AUTO,
                                 Int8Weight.DEFAULT_THRESHOLD,
-                                List.of(),
-                                false)));
+                                null,
+                                false,
+                                StoredKeys.NONE)));
         };
     }
 

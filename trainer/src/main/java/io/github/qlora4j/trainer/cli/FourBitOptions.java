@@ -6,9 +6,9 @@ import io.github.qlora4j.quant.QuantType;
 import io.github.qlora4j.trainer.config.ModelSection;
 import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.config.QuantizationSection;
+import io.github.qlora4j.trainer.config.StoredKeys;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.train.BaseSetup;
-import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
 import picocli.CommandLine.Option;
@@ -114,7 +114,8 @@ final class FourBitOptions {
                         Objects.requireNonNullElse(blocksize, 64),
                         Objects.requireNonNullElse(kernel, KernelChoice.AUTO),
                         Objects.requireNonNullElse(llmInt8Threshold, Int8Weight.DEFAULT_THRESHOLD),
-                        List.of(),
-                        fp32Offload)));
+                        null,
+                        fp32Offload,
+                        StoredKeys.NONE)));
     }
 }

@@ -10,7 +10,7 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "inspect",
         description =
-                "Shows what a model, a 4-bit or 8-bit checkpoint, an adapter, a run, a checkpoint or a safetensors file"
+                "Shows what a model (4-bit, 8-bit, GPTQ and AWQ too), an adapter, a run, a checkpoint or a safetensors file"
                         + " holds: configuration, tensors, dtypes, shapes, sizes. Weights are not read.")
 final class InspectVerb extends Verb {
     @Parameters(paramLabel = "PATH", description = "A directory or a .safetensors file.")

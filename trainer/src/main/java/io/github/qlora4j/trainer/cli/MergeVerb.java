@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.cli;
 
+import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.peft.Adapter;
 import io.github.qlora4j.peft.BaseTensors;
@@ -112,9 +113,17 @@ final class MergeVerb extends Verb {
                         cast,
                         trainedOn.compute(),
                         Kernels.choose(trainedOn.kernel()));
-        return (manager, name, weight) -> {
-            String module = name.substring(0, name.length() - ".weight".length());
-            return trainedOn.skips(module) ? Torch.cast(manager, weight, cast) : quantized.apply(manager, name, weight);
+        return new MergedModel.RoundTrip() {
+            @Override
+            public NDArray apply(NDManager owner, String name, NDArray weight) {
+                String module = name.substring(0, name.length() - ".weight".length());
+                return trainedOn.skips(module) ? Torch.cast(owner, weight, cast) : quantized.apply(owner, name, weight);
+            }
+
+            @Override
+            public boolean takesHead() {
+                return !trainedOn.skips("lm_head");
+            }
         };
     }
 }

@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.config;
 
+import io.github.qlora4j.peft.PythonRegex;
 import io.github.qlora4j.quant.QloraException;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -70,6 +71,37 @@ final class Choices {
             list.put("items", new Scalars.Text().schema());
             list.put("minItems", 1);
             return new LinkedHashMap<>(Map.of("anyOf", List.of(new Scalars.Text().schema(), list)));
+        }
+    }
+
+    /** {@link ModuleNames}: a list of names and regular expressions, which may be empty. */
+    record Modules() implements ValueType {
+
+        private static final ListsAndMaps.ListOf LIST = new ListsAndMaps.ListOf(new Scalars.Text());
+
+        @Override
+        public String expected() {
+            return LIST.expected();
+        }
+
+        @Override
+        public Object read(Node node, String key, Report report) {
+            if (!(LIST.read(node, key, report) instanceof List<?> list)) {
+                return null;
+            }
+            List<String> names = list.stream().map(String.class::cast).toList();
+            try {
+                names.forEach(name -> PythonRegex.compile(name, "a name"));
+                return new ModuleNames(names);
+            } catch (QloraException e) {
+                report.add(node, key, e.getMessage());
+                return null;
+            }
+        }
+
+        @Override
+        public Map<String, Object> schema() {
+            return LIST.schema();
         }
     }
 

@@ -43,7 +43,7 @@ public final class JsonSchema {
         } else {
             property.putAll(values);
         }
-        if (!entry.key().required() && !(entry.type() instanceof RecordType)) {
+        if (!entry.key().required() && (entry.nullable() || !(entry.type() instanceof RecordType))) {
             property.put("default", json(YamlText.compose(entry.key().orElse(), "default")));
         }
         return property;

@@ -3,6 +3,8 @@ package io.github.qlora4j.trainer.config;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.RecordComponent;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -18,20 +20,30 @@ record Keys(Class<? extends Record> type, List<Keys.Entry> entries) {
         protected Keys computeValue(Class<?> type) {
             List<Entry> entries = new ArrayList<>();
             for (RecordComponent component : type.getRecordComponents()) {
-                entries.add(Entry.of(component));
+                if (!component.isAnnotationPresent(Flattened.class)) {
+                    entries.add(Entry.of(null, component));
+                    continue;
+                }
+                for (RecordComponent inner : component.getType().getRecordComponents()) {
+                    entries.add(Entry.of(component, inner));
+                }
             }
             return new Keys(type.asSubclass(Record.class), List.copyOf(entries));
         }
     };
 
-    /** One key: its name, what stands on the component, and how its value is read. */
-    record Entry(String name, Key key, RecordComponent component, ValueType type) {
+    /**
+     * One key: its name, what stands on the component, and how its value is read.
+     *
+     * @param holder the flattened component that it stands in, or null
+     */
+    record Entry(String name, Key key, RecordComponent holder, RecordComponent component, ValueType type) {
 
-        private static Entry of(RecordComponent component) {
+        private static Entry of(RecordComponent holder, RecordComponent component) {
             Key key =
                     Objects.requireNonNull(component.getAnnotation(Key.class), () -> "@Key is missing on " + component);
             String name = key.name().isEmpty() ? snakeCase(component.getName()) : key.name();
-            return new Entry(name, key, component, ValueType.of(component));
+            return new Entry(name, key, holder, component, ValueType.of(component));
         }
 
         /** {@code null} may be written. */
@@ -61,6 +73,10 @@ record Keys(Class<? extends Record> type, List<Keys.Entry> entries) {
         }
 
         Object value(Record record) {
+            return get(component, holder == null ? record : get(holder, record));
+        }
+
+        private static Object get(RecordComponent component, Object record) {
             try {
                 return component.getAccessor().invoke(record);
             } catch (IllegalAccessException | InvocationTargetException e) {
@@ -86,10 +102,20 @@ record Keys(Class<? extends Record> type, List<Keys.Entry> entries) {
 
     /** Makes the record of its components' values. */
     Record make(List<Object> values) {
+        return make(type, values.iterator());
+    }
+
+    private static Record make(Class<? extends Record> type, Iterator<Object> values) {
+        RecordComponent[] components = type.getRecordComponents();
+        Class<?>[] types =
+                Arrays.stream(components).map(RecordComponent::getType).toArray(Class<?>[]::new);
+        Object[] arguments = Arrays.stream(components)
+                .map(c -> c.isAnnotationPresent(Flattened.class)
+                        ? make(c.getType().asSubclass(Record.class), values)
+                        : values.next())
+                .toArray();
         try {
-            Class<?>[] types =
-                    entries.stream().map(e -> e.component().getType()).toArray(Class<?>[]::new);
-            return type.getDeclaredConstructor(types).newInstance(values.toArray());
+            return type.getDeclaredConstructor(types).newInstance(arguments);
         } catch (InvocationTargetException e) {
             if (e.getCause() instanceof RuntimeException cause) {
                 throw cause;

@@ -44,6 +44,8 @@ final class Nodes {
         } else if (value instanceof Enum<?> constant) {
             String name = Scalars.OneOf.name(constant);
             return scalar(name.equals("true") || name.equals("false") ? Tag.BOOL : Tag.STR, name);
+        } else if (value instanceof ModuleNames modules) {
+            return of(modules.names());
         } else if (value instanceof TargetModules.Names names) {
             return of(names.names());
         } else if (value instanceof TargetModules.Regex regex) {

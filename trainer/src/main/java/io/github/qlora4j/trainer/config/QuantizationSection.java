@@ -2,7 +2,6 @@ package io.github.qlora4j.trainer.config;
 
 import io.github.qlora4j.quant.KernelChoice;
 import io.github.qlora4j.quant.QuantType;
-import java.util.List;
 
 /** How the frozen base is quantized; names as in BitsAndBytesConfig. A run without it keeps the base as it is. */
 public record QuantizationSection(
@@ -54,21 +53,24 @@ public record QuantizationSection(
         double llmInt8Threshold,
 
         @Key(
-                value = "Modules that stay unquantized, by full name or last part. The head always does.",
-                orElse = "[]",
+                value =
+                        "Linear layers that stay unquantized, by the end of their name, or by its beginning as a regular"
+                                + " expression up to a dot. null keeps the head; a list takes the place of that, as in"
+                                + " transformers: name lm_head too, or it is quantized.",
                 name = "llm_int8_skip_modules")
-        List<String> llmInt8SkipModules,
+        ModuleNames llmInt8SkipModules,
 
         @Key(
                 value =
                         "Modules that model.device_map puts on the disk stay unquantized, in float32; it must be a map.",
                 orElse = "false",
                 name = "llm_int8_enable_fp32_cpu_offload")
-        boolean llmInt8EnableFp32CpuOffload) {
+        boolean llmInt8EnableFp32CpuOffload,
 
-    /** Copies the list; 4 bits are meant where nothing is said. */
+        @Flattened StoredKeys stored) {
+
+    /** 4 bits are meant where nothing is said, unless the keys are those of a base that is stored quantized. */
     public QuantizationSection {
-        loadIn4bit = loadIn4bit == null ? !loadIn8bit : loadIn4bit;
-        llmInt8SkipModules = List.copyOf(llmInt8SkipModules);
+        loadIn4bit = loadIn4bit == null ? !loadIn8bit && !stored.given() : loadIn4bit;
     }
 }

@@ -86,6 +86,15 @@ final class Rules {
                 "excludes quantization.load_in_4bit; use one of the two",
                 "quantization.load_in_8bit",
                 "quantization.load_in_4bit");
+        rule(
+                !quantization.stored().given() || !eight && !quantization.loadIn4bit(),
+                "quantizes on loading, and keys of GPTQ and AWQ ("
+                        + String.join(", ", quantization.stored().json().keySet())
+                        + ") are about a base that is stored quantized; leave one of the two out",
+                eight ? "quantization.load_in_8bit" : "quantization.load_in_4bit");
+        if (quantization.stored().given()) {
+            return;
+        }
         String four = "is of load_in_4bit and says nothing with load_in_8bit; leave it out";
         rule(
                 !eight || quantization.bnb4bitQuantType() == QuantType.NF4,

@@ -18,7 +18,8 @@ import java.util.Optional;
  *         .build();
  * }</pre>
  *
- * @param quantization null where the base is not quantized, {@code load_in_4bit: false} included
+ * @param quantization null where the base is not quantized on loading, {@code load_in_4bit: false} included, and nothing is
+ *     said of how it is stored
  */
 public record RunConfig(
         @Key(value = "The base model.", orElse = "{}") ModelSection model,
@@ -43,7 +44,10 @@ public record RunConfig(
         Objects.requireNonNull(lora, "lora");
         Objects.requireNonNull(data, "data");
         Objects.requireNonNull(training, "training");
-        if (quantization != null && !quantization.loadIn4bit() && !quantization.loadIn8bit()) {
+        if (quantization != null
+                && !quantization.loadIn4bit()
+                && !quantization.loadIn8bit()
+                && !quantization.stored().given()) {
             quantization = null;
         }
         Report report = new Report();
@@ -61,9 +65,9 @@ public record RunConfig(
         report.throwIfAny();
     }
 
-    /** The settings of the quantization, where the base is quantized. */
+    /** The settings of the quantization, where the base is quantized on loading. */
     public Optional<QuantizationSection> quantized() {
-        return Optional.ofNullable(quantization);
+        return Optional.ofNullable(quantization).filter(q -> q.loadIn4bit() || q.loadIn8bit());
     }
 
     /**

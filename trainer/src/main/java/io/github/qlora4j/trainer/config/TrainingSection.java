@@ -94,7 +94,8 @@ public record TrainingSection(
         Integer saveTotalLimit,
 
         @Key(
-                value = "Put the best checkpoint's adapter into output_dir at the end, not the last one's.",
+                value = "Put the adapter of the lowest eval loss into output_dir at the end, not the last one; the best"
+                        + " step so far is saved even where save_steps asks for no checkpoint.",
                 orElse = "false")
         boolean loadBestModelAtEnd,
 

@@ -59,7 +59,7 @@ interface ValueType {
                 return new Scalars.Flag();
             } else if (c == int.class || c == Integer.class) {
                 return new Scalars.Whole(Bounds.of(range));
-            } else if (c == double.class) {
+            } else if (c == double.class || c == Double.class) {
                 return new Scalars.Decimal(Bounds.of(range));
             } else if (c == String.class) {
                 return new Scalars.Text();
@@ -71,6 +71,8 @@ interface ValueType {
                 return new Placements.DeviceMapType();
             } else if (c == TargetModules.class) {
                 return new Choices.Targets();
+            } else if (c == ModuleNames.class) {
+                return new Choices.Modules();
             } else if (c == TemplateChoice.class) {
                 return new Choices.Template();
             } else if (c.isEnum()) {

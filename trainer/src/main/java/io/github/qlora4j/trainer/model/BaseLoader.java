@@ -9,6 +9,7 @@ import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.Scratch;
 import io.github.qlora4j.quant.StoredScheme;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.torch.Dtype;
@@ -19,7 +20,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.TreeMap;
 import java.util.function.Function;
 import org.apache.logging.log4j.LogManager;
@@ -31,6 +31,10 @@ final class BaseLoader {
     private static final Logger LOG = LogManager.getLogger(BaseLoader.class);
     private static final String EMBEDDINGS = BaseModel.EMBEDDINGS + ".weight";
     private static final String NORM = "model.norm.weight";
+    private static final String HEAD = BaseModel.HEAD + ".weight";
+    private static final String HEAD_REMARK =
+            ", as in transformers: a list of llm_int8_skip_modules takes the place of the default, which keeps it."
+                    + " Name lm_head in the list where that is not meant";
 
     private final Path directory;
     private final ModelConfig config;
@@ -79,7 +83,10 @@ final class BaseLoader {
                 Torch.giveBackFreedMemory();
             }
             NDArray norm = read(manager, files, NORM);
-            NDArray head = tied ? embeddings : table(manager, files, parts, placement.headOnDisk(), BaseModel.HEAD);
+            NDArray head = tied ? embeddings : placement.headOnDisk() ? null : head(manager, files);
+            if (!tied && head == null) {
+                parts.add(BaseModel.HEAD, () -> Map.of(BaseModel.HEAD, owned(owner -> head(owner, files))));
+            }
             if (tied && embeddings == null) {
                 parts.add(BaseModel.HEAD, () -> Map.of(BaseModel.HEAD, dense(files, EMBEDDINGS, stream)));
             }
@@ -130,7 +137,7 @@ final class BaseLoader {
                     .mapToDouble(name -> files.info(name).byteLength())
                     .sum();
         }
-        if (stored || options.quantizer().isPresent() && !options.skips(module)) {
+        if (!isDense(files, module)) {
             return options.eightBit().isPresent() ? weights : weights / 2;
         }
         return weights * stream.bytes();
@@ -147,9 +154,13 @@ final class BaseLoader {
     }
 
     private DenseWeight dense(ModelDirectory files, String name, Dtype as) {
+        return owned(owner -> read(owner, files, name, as));
+    }
+
+    private static DenseWeight owned(Function<NDManager, NDArray> reader) {
         NDManager owner = Torch.newManager();
         try {
-            return DenseWeight.owning(owner, read(owner, files, name, as));
+            return DenseWeight.owning(owner, reader.apply(owner));
         } catch (RuntimeException | Error e) {
             owner.close();
             throw e;
@@ -178,8 +189,7 @@ final class BaseLoader {
     private List<String> quantizedHere(ModelDirectory files, int block) {
         return config.family().linears(config).stream()
                 .map(linear -> "model.layers." + block + "." + linear.name())
-                .filter(module ->
-                        options.quantizer().isPresent() && !scheme.has(files, module) && !options.skips(module))
+                .filter(module -> !scheme.has(files, module) && !isDense(files, module))
                 .toList();
     }
 
@@ -235,18 +245,39 @@ final class BaseLoader {
         return tensors;
     }
 
+    /** The head is kept dense; where it is quantized, by what its codes stand for. */
+    private NDArray head(NDManager manager, ModelDirectory files) {
+        if (isDense(files, BaseModel.HEAD)) {
+            return read(manager, files, HEAD);
+        }
+        LOG.info("{}: lm_head is quantized too{}", directory, scheme.has(files, BaseModel.HEAD) ? "" : HEAD_REMARK);
+        try (LinearWeight weight = linear(files, BaseModel.HEAD);
+                Scratch scratch = new Scratch()) {
+            if (weight.rows() != config.vocabSize() || weight.cols() != config.hiddenSize()) {
+                throw new QloraException(directory + ": tensor " + HEAD + ": expected shape [" + config.vocabSize()
+                        + ", " + config.hiddenSize() + "], got [" + weight.rows() + ", " + weight.cols() + "]");
+            }
+            return Torch.cast(manager, weight.dense(options.compute(), scratch), stream);
+        }
+    }
+
+    /** Whether a linear layer is used as it is stored: in a quantized directory its tensors tell. */
+    private boolean isDense(ModelDirectory files, String module) {
+        return !scheme.has(files, module)
+                && (options.quantizer().isEmpty() || config.quantization().isPresent() || options.skips(module));
+    }
+
     private LinearWeight linear(ModelDirectory files, String module) {
         String name = module + ".weight";
         if (scheme.has(files, module)) {
             return scheme.read(files, module);
         }
-        Optional<MatrixQuantizer> quantizer = options.quantizer();
-        if (quantizer.isEmpty() || options.skips(module)) {
+        if (isDense(files, module)) {
             return dense(files, name, options.placement().keepsFloat32(module) ? Dtype.FLOAT32 : stream);
         }
         // only this one weight stands whole in memory
         try (NDManager one = Torch.newManager()) {
-            return quantized(files, name, quantizer.get(), read(one, files, name, dtype));
+            return quantized(files, name, options.quantizer().orElseThrow(), read(one, files, name, dtype));
         }
     }
 

@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.model;
 
+import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.FourBitScheme;
 import io.github.qlora4j.quant.Int8Scheme;
@@ -7,7 +8,6 @@ import io.github.qlora4j.quant.KernelChoice;
 import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.MatrixQuantizer;
 import io.github.qlora4j.quant.torch.Dtype;
-import java.util.List;
 import java.util.Optional;
 
 /**
@@ -19,9 +19,10 @@ import java.util.Optional;
  * @param compute the dtype of the products of quantized layers; those of 8-bit ones are always in the dtype of the
  *     activations, whatever is given
  * @param upcast what is not quantized is kept in float32, as peft's {@code prepare_model_for_kbit_training} does
- * @param skipModules linear layers that stay unquantized, by full name or last part; the head always does
+ * @param skipModules linear layers that stay unquantized
  * @param kernel which kernel works 4-bit weights out
  * @param placement where the weights lie
+ * @param stored what is said of a base that is stored by GPTQ or AWQ, in the keys of its {@code quantization_config}
  */
 public record BaseOptions(
         Optional<Dtype> dtype,
@@ -29,28 +30,38 @@ public record BaseOptions(
         Optional<Int8Scheme> eightBit,
         Dtype compute,
         boolean upcast,
-        List<String> skipModules,
+        SkipModules skipModules,
         KernelChoice kernel,
-        PlacementOptions placement) {
+        PlacementOptions placement,
+        JsonObject stored) {
 
-    /** Takes a copy of the list. */
+    /** Checks that one scheme is asked for at most; takes a copy of {@code stored}. */
     public BaseOptions {
+        stored = stored.deepCopy();
         if (fourBit.isPresent() && eightBit.isPresent()) {
             throw new IllegalArgumentException("a base is quantized to 4 bits or to 8, not to both");
         }
-        skipModules = List.copyOf(skipModules);
     }
 
-    /** All in memory. */
+    /** All in memory, with nothing said of how the base is stored. */
     public BaseOptions(
             Optional<Dtype> dtype,
             Optional<FourBitConfig> fourBit,
             Optional<Int8Scheme> eightBit,
             Dtype compute,
             boolean upcast,
-            List<String> skipModules,
+            SkipModules skipModules,
             KernelChoice kernel) {
-        this(dtype, fourBit, eightBit, compute, upcast, skipModules, kernel, PlacementOptions.inMemory());
+        this(
+                dtype,
+                fourBit,
+                eightBit,
+                compute,
+                upcast,
+                skipModules,
+                kernel,
+                PlacementOptions.inMemory(),
+                new JsonObject());
     }
 
     /** The base as it is stored. */
@@ -64,13 +75,20 @@ public record BaseOptions(
     }
 
     private static BaseOptions plain(Optional<Dtype> dtype, Dtype compute) {
-        return new BaseOptions(dtype, Optional.empty(), Optional.empty(), compute, false, List.of(), KernelChoice.AUTO);
+        return new BaseOptions(
+                dtype, Optional.empty(), Optional.empty(), compute, false, SkipModules.DEFAULT, KernelChoice.AUTO);
     }
 
     /** The base in 4 bits, multiplied in {@code compute}. */
     public static BaseOptions fourBit(FourBitConfig config, Dtype compute) {
         return new BaseOptions(
-                Optional.empty(), Optional.of(config), Optional.empty(), compute, false, List.of(), KernelChoice.AUTO);
+                Optional.empty(),
+                Optional.of(config),
+                Optional.empty(),
+                compute,
+                false,
+                SkipModules.DEFAULT,
+                KernelChoice.AUTO);
     }
 
     /** The base in 8 bits by LLM.int8(). */
@@ -81,27 +99,28 @@ public record BaseOptions(
     /** The same in 8 bits by LLM.int8(), not in 4. */
     public BaseOptions withEightBit(Int8Scheme scheme) {
         return new BaseOptions(
-                dtype, Optional.empty(), Optional.of(scheme), compute, upcast, skipModules, kernel, placement);
+                dtype, Optional.empty(), Optional.of(scheme), compute, upcast, skipModules, kernel, placement, stored);
     }
 
     /** The same with products of quantized layers in another dtype. */
     BaseOptions withCompute(Dtype other) {
-        return new BaseOptions(dtype, fourBit, eightBit, other, upcast, skipModules, kernel, placement);
+        return new BaseOptions(dtype, fourBit, eightBit, other, upcast, skipModules, kernel, placement, stored);
     }
 
     /** The same, cast to another dtype before it is quantized. */
     public BaseOptions withDtype(Dtype other) {
-        return new BaseOptions(Optional.of(other), fourBit, eightBit, compute, upcast, skipModules, kernel, placement);
+        return new BaseOptions(
+                Optional.of(other), fourBit, eightBit, compute, upcast, skipModules, kernel, placement, stored);
     }
 
     /** The same with {@link #upcast} on or off. */
     public BaseOptions withUpcast(boolean on) {
-        return new BaseOptions(dtype, fourBit, eightBit, compute, on, skipModules, kernel, placement);
+        return new BaseOptions(dtype, fourBit, eightBit, compute, on, skipModules, kernel, placement, stored);
     }
 
     /** The same with its weights elsewhere. */
     public BaseOptions withPlacement(PlacementOptions other) {
-        return new BaseOptions(dtype, fourBit, eightBit, compute, upcast, skipModules, kernel, other);
+        return new BaseOptions(dtype, fourBit, eightBit, compute, upcast, skipModules, kernel, other, stored);
     }
 
     /** How linear layers are quantized on loading; empty where they are not. */
@@ -119,7 +138,6 @@ public record BaseOptions(
 
     /** Whether a linear layer stays unquantized. */
     public boolean skips(String module) {
-        return placement.keepsFloat32(module)
-                || skipModules.stream().anyMatch(s -> module.equals(s) || module.endsWith("." + s));
+        return placement.keepsFloat32(module) || skipModules.keeps(module);
     }
 }

@@ -1,7 +1,9 @@
 package io.github.qlora4j.trainer.model;
 
+import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
+import com.google.gson.JsonPrimitive;
 import io.github.qlora4j.quant.BitsAndBytesCheckpoint;
 import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.Int8Scheme;
@@ -15,21 +17,40 @@ import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.torch.Dtype;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
  * The scheme of a directory that is quantized already: it is read from {@code quantization_config} and holds.
  *
  * @param options how the base is read, whatever was asked for
  * @param scheme what reads the linear layers that are stored quantized; there may be none
+ * @param settings the directory's own; empty where it is not quantized
  */
-public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
+public record StoredQuantization(BaseOptions options, StoredScheme scheme, Optional<JsonObject> settings) {
 
     /** Where the packages wrote their settings before config.json had a place for them, and the method of each. */
     private static final Map<String, String> OLDER_FILES =
             Map.of("quantize_config.json", "gptq", "quant_config.json", "awq");
+
+    /** Keys that choose how products are made, not what they are. */
+    private static final Set<String> KERNEL_KEYS = Set.of(
+            "use_exllama",
+            "disable_exllama",
+            "exllama_config",
+            "use_cuda_fp16",
+            "backend",
+            "max_input_length",
+            "do_fuse",
+            "fuse_max_seq_len");
+
+    /** Other names of keys, as some directories have them. */
+    private static final Map<String, String> SPELLINGS =
+            Map.of("checkpoint_format", "format", "version", "format", "bits", "w_bit", "group_size", "q_group_size");
 
     /**
      * Reads a directory's settings.
@@ -40,7 +61,18 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
      */
     public static StoredQuantization of(Path directory, ModelConfig config, BaseOptions options) {
         Dtype dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
-        Optional<StoredScheme> scheme = scheme(directory, config);
+        Optional<Settings> settings = settings(directory, config);
+        Optional<JsonObject> own = settings.map(Settings::json);
+        Optional<StoredScheme> scheme = settings.flatMap(s -> StoredSchemes.of(s.method(), s.json(), s.where()));
+        if (options.stored().size() > 0) {
+            if (scheme.isEmpty()) {
+                throw new QloraException("quantization."
+                        + String.join(", quantization.", options.stored().keySet())
+                        + ": is about a base that is stored by GPTQ or AWQ, which " + directory + " is not");
+            }
+            Settings given = settings.get();
+            scheme = StoredSchemes.of(given.method(), overlaid(directory, given, options.stored()), given.where());
+        }
         if (scheme.isPresent()) {
             if (options.eightBit().isPresent()) {
                 throw new QloraException(directory + ": the base is stored by "
@@ -58,8 +90,10 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
                             options.upcast(),
                             options.skipModules(),
                             options.kernel(),
-                            options.placement()),
-                    scheme.get());
+                            options.placement(),
+                            new JsonObject()),
+                    scheme.get(),
+                    own);
         }
         BaseOptions read = bitsandbytes(directory, config, options);
         if (read.eightBit().isPresent()) {
@@ -67,27 +101,93 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
         }
         double threshold = read.eightBit().map(Int8Scheme::threshold).orElse(Int8Weight.DEFAULT_THRESHOLD);
         return new StoredQuantization(
-                read, new BitsAndBytesCheckpoint(() -> Kernels.choose(options.kernel()), threshold));
+                read, new BitsAndBytesCheckpoint(() -> Kernels.choose(options.kernel()), threshold), own);
     }
 
     /**
-     * What reads the linear layers of a directory, where its settings name a scheme of {@link StoredSchemes}.
-     *
-     * @throws QloraException if the settings are damaged or ask for what is not supported
+     * Whether a linear layer, {@code model.layers.0.mlp.up_proj} for instance, is left as it is: by the directory's settings
+     * where it is quantized, else as was asked for.
      */
-    private static Optional<StoredScheme> scheme(Path directory, ModelConfig config) {
+    public boolean leavesOut(String module) {
+        if (settings.isEmpty()) {
+            return options.skips(module);
+        }
+        JsonObject json = settings.get();
+        if (json.get("modules_in_block_to_quantize") instanceof JsonArray lists) {
+            return strings(lists).stream().noneMatch(module::endsWith);
+        }
+        if (json.get("modules_to_not_convert") instanceof JsonArray list) {
+            return SkipModules.headAnd(strings(list)).keeps(module);
+        }
+        return json.get("llm_int8_skip_modules") instanceof JsonArray list
+                ? SkipModules.of(strings(list)).keeps(module)
+                : SkipModules.DEFAULT.keeps(module);
+    }
+
+    /** The strings of a list, and of lists in it. */
+    private static List<String> strings(JsonArray list) {
+        return list.asList().stream()
+                .flatMap(each -> each instanceof JsonArray inner
+                        ? strings(inner).stream()
+                        : Stream.of(each.isJsonPrimitive() ? each.getAsString() : each.toString()))
+                .toList();
+    }
+
+    /**
+     * The directory's settings with what was asked for over them: the choice of a kernel. What says how the base was
+     * quantized has to be as it is stored.
+     */
+    private static JsonObject overlaid(Path directory, Settings settings, JsonObject asked) {
+        JsonObject all = settings.json().deepCopy();
+        asked.entrySet().forEach(key -> {
+            String name = key.getKey();
+            if (KERNEL_KEYS.contains(name)) {
+                all.add(name, key.getValue());
+                return;
+            }
+            JsonElement stored = name.equals("quant_method") ? new JsonPrimitive(settings.method()) : all.get(name);
+            if (stored == null && SPELLINGS.containsKey(name)) {
+                stored = all.get(SPELLINGS.get(name));
+            }
+            if (stored == null || !same(stored, key.getValue())) {
+                throw new QloraException("quantization." + name + ": is " + plain(key.getValue()) + ", and " + directory
+                        + " is stored with " + (stored == null ? "no such key" : plain(stored))
+                        + "; a base that is quantized keeps its settings. Leave the key out");
+            }
+        });
+        return all;
+    }
+
+    private static boolean same(JsonElement stored, JsonElement asked) {
+        boolean numbers = stored.isJsonPrimitive()
+                && stored.getAsJsonPrimitive().isNumber()
+                && asked.getAsJsonPrimitive().isNumber();
+        return numbers
+                ? stored.getAsDouble() == asked.getAsDouble()
+                : plain(stored).equalsIgnoreCase(plain(asked));
+    }
+
+    private static String plain(JsonElement value) {
+        return value.isJsonPrimitive() ? value.getAsString() : value.toString();
+    }
+
+    /** A directory's settings, their method, and where they stand. */
+    private record Settings(String method, JsonObject json, String where) {}
+
+    private static Optional<Settings> settings(Path directory, ModelConfig config) {
         if (config.quantization().isPresent()) {
             JsonObject stored = config.quantization().get();
-            return StoredSchemes.of(
+            return Optional.of(new Settings(
                     text(stored, "quant_method", "bitsandbytes"),
                     stored,
-                    directory.resolve("config.json") + ": quantization_config");
+                    directory.resolve("config.json") + ": quantization_config"));
         }
         for (Map.Entry<String, String> older : OLDER_FILES.entrySet()) {
             Path file = directory.resolve(older.getKey());
             if (Files.isRegularFile(file)) {
                 JsonObject stored = StrictJson.readObject(file);
-                return StoredSchemes.of(text(stored, "quant_method", older.getValue()), stored, file.toString());
+                return Optional.of(
+                        new Settings(text(stored, "quant_method", older.getValue()), stored, file.toString()));
             }
         }
         return Optional.empty();
@@ -135,7 +235,8 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme) {
                 options.upcast(),
                 options.skipModules(),
                 options.kernel(),
-                options.placement());
+                options.placement(),
+                new JsonObject());
     }
 
     /** The stored threshold; another one is refused where it was asked for, which the default is not. */

@@ -21,7 +21,7 @@ import java.util.TreeMap;
 import java.util.stream.Stream;
 
 /**
- * What lies at a path: a safetensors file, a model, a 4-bit or 8-bit checkpoint, an adapter, a run or one of its checkpoints.
+ * What lies at a path: a safetensors file, a model, quantized or not, an adapter, a run or one of its checkpoints.
  *
  * <p>Headers and configuration files are read, never the weights.
  */
@@ -106,11 +106,7 @@ public final class Inspection {
 
     private static Inspection model(Path path) {
         JsonObject config = StrictJson.readObject(path.resolve("config.json"));
-        String quantization = String.valueOf(config.get("quantization_config"));
-        String kind = quantization.contains("\"load_in_4bit\":true")
-                ? "4-bit model"
-                : quantization.contains("\"load_in_8bit\":true") ? "8-bit model" : "model";
-        Inspection found = new Inspection(path, kind);
+        Inspection found = new Inspection(path, kind(path, config));
         found.copy(config, MODEL_KEYS);
         try (ModelDirectory directory = ModelDirectory.open(path)) {
             directory.names().stream()
@@ -122,6 +118,21 @@ public final class Inspection {
         found.addFootprint();
         found.facts.addProperty("tokenizer", Files.exists(path.resolve("tokenizer.json")));
         return found;
+    }
+
+    /** What a model is, by its settings or by the file where GPTQ's and AWQ's packages once wrote them. */
+    private static String kind(Path path, JsonObject config) {
+        String quantization = String.valueOf(config.get("quantization_config"));
+        for (String method : List.of("gptq", "awq")) {
+            String older = method.equals("gptq") ? "quantize_config.json" : "quant_config.json";
+            if (quantization.contains("\"quant_method\":\"" + method + "\"")
+                    || !config.has("quantization_config") && Files.exists(path.resolve(older))) {
+                return method.toUpperCase(Locale.ROOT) + " model";
+            }
+        }
+        return quantization.contains("\"load_in_4bit\":true")
+                ? "4-bit model"
+                : quantization.contains("\"load_in_8bit\":true") ? "8-bit model" : "model";
     }
 
     /** {@code get_memory_footprint} of the model as it is stored: parameters, and two tables of rotary frequencies. */

@@ -2,15 +2,15 @@ package io.github.qlora4j.trainer.report;
 
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
+import io.github.qlora4j.quant.WeightBytes;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.model.Family.Linear;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Recomputation;
-import io.github.qlora4j.trainer.report.PlanSettings.EightBit;
-import io.github.qlora4j.trainer.report.PlanSettings.FourBit;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.ToLongFunction;
 
 /**
  * Where a run's memory goes, counted from {@code config.json} and the settings before anything is loaded.
@@ -78,16 +78,21 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
                 + settings.adapter().saved();
     }
 
-    /** The base as transformers' {@code get_memory_footprint} counts it: scales of the quantization are not in it. */
+    /**
+     * The base as transformers' {@code get_memory_footprint} counts it: scales of bitsandbytes' quantization are not in it,
+     * those of GPTQ and AWQ are.
+     */
     public long footprintBytes() {
         // Two tables of rotary frequencies in float32.
         long buffers = shape.config().headDim() * Float.BYTES;
-        long linears = shape.layers() * shape.blockWeights();
-        long rest = shape.parameters() - linears;
+        long rest = shape.parameters() - shape.layers() * shape.blockWeights();
         int restBytes = settings.upcast() ? Float.BYTES : settings.dtype().bytes();
         return settings.quantized() == null
                 ? shape.parameters() * settings.dtype().bytes() + buffers
-                : new Counter(shape, settings).codes() + rest * restBytes + buffers;
+                : new Counter(shape, settings).quantized(WeightBytes::stored)
+                        + new Counter(shape, settings).leftOut() * restBytes
+                        + rest * restBytes
+                        + buffers;
     }
 
     /** The largest stage. */
@@ -144,7 +149,12 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
                     .orElse(0L);
             int stored = shape.dtype().bytes();
             if (settings.quantized() != null) {
-                items.add(new Item("the largest tensor while it is quantized", largest * (stored + Float.BYTES)));
+                long work = shape.linears().stream()
+                        .mapToLong(linear -> settings.quantized().work(linear, shape.dtype()))
+                        .max()
+                        .orElse(0L);
+                items.add(new Item(
+                        "the largest tensor while it is " + settings.quantized().madeReady(), work));
             } else if (settings.dtype() != shape.dtype()) {
                 items.add(new Item(
                         "the largest tensor while it is cast", Math.max(largest, shape.embeddings()) * stored));
@@ -185,8 +195,6 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
 
         private List<Item> base() {
             List<Item> items = new ArrayList<>();
-            boolean quantized = settings.quantized() != null;
-            String bits = settings.quantized() instanceof EightBit ? "8" : "4";
             long rest = settings.upcast() ? Float.BYTES : settings.dtype().bytes();
             long linears = shape.layers() * shape.blockWeights();
             items.add(new Item("program and libraries", PROGRAM));
@@ -194,16 +202,22 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
             items.add(new Item("embeddings", resident.embeddings() ? shape.embeddings() * rest : 0));
             items.add(new Item("head", resident.head() ? shape.head() * rest : 0));
             items.add(new Item("norms and biases", (shape.norms() + shape.biases()) * rest));
+            long codes =
+                    settings.quantized() == null ? linears * settings.dtype().bytes() : quantized(WeightBytes::codes);
+            long scales = settings.quantized() == null ? 0 : quantized(WeightBytes::scales);
+            long left = settings.quantized() == null ? 0 : leftOut() * rest;
             items.add(new Item(
-                    quantized ? "linear layers, " + bits + "-bit codes" : "linear layers",
-                    resident.share(
-                            quantized ? codes() : linears * settings.dtype().bytes())));
-            items.add(new Item("linear layers, scales", resident.share(quantized ? scales() : 0)));
-            long block =
-                    (quantized ? codes() + scales() : linears * settings.dtype().bytes()) / shape.layers();
+                    settings.quantized() == null
+                            ? "linear layers"
+                            : "linear layers, " + settings.quantized().codes(),
+                    resident.share(codes)));
+            if (settings.quantized() != null) {
+                items.add(new Item("linear layers, scales", resident.share(scales)));
+                items.add(new Item("linear layers left as they are", resident.share(left)));
+            }
             items.add(new Item(
                     "what is read from the disk, in use and next",
-                    resident.fromDisk(block, shape.embeddings() * rest)));
+                    resident.fromDisk((codes + scales + left) / shape.layers(), shape.embeddings() * rest)));
             return items;
         }
 
@@ -236,30 +250,27 @@ public record MemoryPlan(ModelShape shape, PlanSettings settings, List<Stage> st
                     : 2 * trained * Float.BYTES;
         }
 
-        /** Codes of all linear layers, two to a byte or one. */
-        long codes() {
-            if (settings.quantized() instanceof EightBit) {
-                return shape.layers() * shape.blockWeights();
-            }
-            return shape.layers()
-                    * shape.linears().stream()
-                            .mapToLong(linear -> (ModelShape.weights(linear) + 1) / 2)
-                            .sum();
+        /** Bytes of one kind, of all linear layers that are quantized. */
+        long quantized(ToLongFunction<WeightBytes> kind) {
+            return linears(
+                    false, linear -> kind.applyAsLong(settings.quantized().bytes(linear)));
         }
 
-        private long scales() {
+        /** Elements of the linear layers of a quantized base that are kept as they are. */
+        long leftOut() {
+            return linears(true, ModelShape::weights);
+        }
+
+        private long linears(boolean leftOut, ToLongFunction<Linear> bytes) {
             long sum = 0;
-            for (Linear linear : shape.linears()) {
-                if (!(settings.quantized() instanceof FourBit fourBit)) {
-                    sum += linear.out() * Float.BYTES;
-                    continue;
+            for (int i = 0; i < shape.layers(); i++) {
+                for (Linear linear : shape.linears()) {
+                    if (settings.quantized().leavesOut("model.layers." + i + "." + linear.name()) == leftOut) {
+                        sum += bytes.applyAsLong(linear);
+                    }
                 }
-                long blocks = blocks(ModelShape.weights(linear), fourBit.blocksize());
-                sum += fourBit.doubleQuant()
-                        ? blocks + scales(blocks, NESTED_BLOCK) + Float.BYTES
-                        : blocks * Float.BYTES;
             }
-            return sum * shape.layers();
+            return sum;
         }
 
         private static long scales(long elements, long blocksize) {

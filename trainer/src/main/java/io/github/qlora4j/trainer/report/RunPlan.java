@@ -5,17 +5,24 @@ import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.AdapterDtype;
 import io.github.qlora4j.trainer.config.MemorySize;
 import io.github.qlora4j.trainer.config.Precision;
-import io.github.qlora4j.trainer.config.QuantizationSection;
 import io.github.qlora4j.trainer.config.RunConfig;
+import io.github.qlora4j.trainer.model.Family.Linear;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Placement;
 import io.github.qlora4j.trainer.model.PlacementOptions;
 import io.github.qlora4j.trainer.model.Recomputation;
+import io.github.qlora4j.trainer.model.StoredQuantization;
 import io.github.qlora4j.trainer.report.PlanSettings.EightBit;
 import io.github.qlora4j.trainer.report.PlanSettings.FourBit;
+import io.github.qlora4j.trainer.report.PlanSettings.InDirectory;
 import io.github.qlora4j.trainer.report.PlanSettings.Quantized;
+import io.github.qlora4j.trainer.report.PlanSettings.Stored;
 import io.github.qlora4j.trainer.train.AdapterSettings;
 import io.github.qlora4j.trainer.train.BaseSetup;
+import java.util.HashSet;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
 
 /** From a run's configuration to its {@link MemoryPlan}. */
 public final class RunPlan {
@@ -25,20 +32,25 @@ public final class RunPlan {
      * Plans a run; of the model's files, {@code config.json} alone is read.
      *
      * @param run the configuration
-     * @param compute the dtype in which 4-bit layers are multiplied; a base that is not quantized uses its own
+     * @param compute the dtype in which layers are multiplied where the run asks for 4 bits; another base uses its own
      * @throws io.github.qlora4j.quant.QloraException if config.json cannot be used or a target matches nothing
      */
     public static MemoryPlan of(RunConfig run, Dtype compute) {
         ModelShape shape = new ModelShape(ModelConfig.read(run.model().path()));
-        Quantized quantized = run.quantized().map(RunPlan::quantized).orElse(null);
+        StoredQuantization stored = StoredQuantization.of(run.model().path(), shape.config(), BaseSetup.options(run));
+        Quantized quantized = quantized(stored, shape);
         Dtype dtype = run.model().dtype() == Precision.AUTO
                 ? shape.dtype()
-                : Dtype.ofTorchName(run.model().dtype().name().toLowerCase(java.util.Locale.ROOT));
+                : Dtype.ofTorchName(run.model().dtype().name().toLowerCase(Locale.ROOT));
         boolean upcast = run.model().upcast();
+        boolean own = quantized == null || stored.options().eightBit().isPresent();
+        boolean asked = run.quantized().isPresent() && run.quantization().loadIn4bit();
         PlanSettings settings = new PlanSettings(
                 dtype,
                 quantized,
-                quantized instanceof FourBit ? compute : upcast ? Dtype.FLOAT32 : dtype,
+                own
+                        ? upcast ? Dtype.FLOAT32 : dtype
+                        : asked ? compute : stored.options().compute(),
                 upcast,
                 trained(shape, run),
                 run.lora().dtype() == AdapterDtype.FLOAT32 ? Dtype.FLOAT32 : Dtype.BFLOAT16,
@@ -58,10 +70,31 @@ public final class RunPlan {
         };
     }
 
-    private static Quantized quantized(QuantizationSection section) {
-        return section.loadIn8bit()
-                ? new EightBit()
-                : new FourBit(section.blocksize(), section.bnb4bitUseDoubleQuant());
+    /** How linear layers are kept, by the run's keys or, where the directory is quantized, its own; null where they are not. */
+    private static Quantized quantized(StoredQuantization stored, ModelShape shape) {
+        Optional<Quantized> scheme = scheme(stored);
+        Set<String> leftOut = new HashSet<>();
+        for (int i = 0; i < shape.layers(); i++) {
+            for (Linear linear : shape.linears()) {
+                String module = "model.layers." + i + "." + linear.name();
+                if (stored.leavesOut(module)) {
+                    leftOut.add(module);
+                }
+            }
+        }
+        return scheme.map(
+                        kept -> new InDirectory(kept, leftOut, stored.settings().isPresent()))
+                .orElse(null);
+    }
+
+    private static Optional<Quantized> scheme(StoredQuantization stored) {
+        if (stored.options().eightBit().isPresent()) {
+            return Optional.of(new EightBit());
+        }
+        Optional<Quantized> four = stored.options().fourBit().map(c -> new FourBit(c.blocksize(), c.doubleQuant()));
+        return four.isPresent() || stored.scheme().bytes(1, 1).isEmpty()
+                ? four
+                : Optional.of(new Stored(stored.scheme()));
     }
 
     /** Where the base would lie; null where the configuration does not say. */

@@ -13,6 +13,7 @@ import java.util.Arrays;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Collectors;
 
@@ -21,20 +22,20 @@ import java.util.stream.Collectors;
  *
  * @param name the tensor's name
  * @param dtype its dtype as safetensors spells it, or {@code nf4}, {@code fp4}
- * @param shape its shape; of a 4-bit weight the shape before packing
+ * @param shape its shape; of a 4-bit weight of bitsandbytes the shape before packing
+ * @param elements numbers of the model that it stands for: of GPTQ's and AWQ's packed weights those before packing, of their
+ *     scales, zero points and indices none
  * @param bytes what it takes in the file, with all its parts
  * @param parameterBytes what of that is the parameter itself, as transformers counts a model's footprint
  * @param detail how it is quantized; empty where it is not
  */
-record TensorRow(String name, String dtype, List<Long> shape, long bytes, long parameterBytes, String detail) {
+record TensorRow(
+        String name, String dtype, List<Long> shape, long elements, long bytes, long parameterBytes, String detail) {
     private static final String STATE = ".quant_state.bitsandbytes__";
     private static final List<String> PARTS = List.of(".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map");
+    private static final List<String> GROUPED = List.of("qweight", "qzeros", "scales", "g_idx");
+    private static final long AWQ_CODES = 8;
     private static final long LARGEST_STATE = 1 << 16;
-
-    /** Elements of the tensor, unpacked. */
-    long elements() {
-        return shape.stream().reduce(1L, (a, b) -> a * b);
-    }
 
     JsonObject json() {
         JsonObject json = new JsonObject();
@@ -73,18 +74,52 @@ record TensorRow(String name, String dtype, List<Long> shape, long bytes, long p
         for (TensorInfo info : tensors.values()) {
             if (!parts.contains(info.name())) {
                 String state = states.get(info.name());
-                rows.add(
-                        state != null
-                                ? fourBit(file, info, tensors.get(state))
-                                : info.dtype() == Dtype.INT8 ? int8(tensors, info) : plain(info));
+                rows.add(state != null ? fourBit(file, info, tensors.get(state)) : whole(tensors, info));
             }
         }
         return rows;
     }
 
+    private static TensorRow whole(Map<String, TensorInfo> tensors, TensorInfo info) {
+        int dot = info.name().lastIndexOf('.');
+        if (dot > 0 && GROUPED.contains(info.name().substring(dot + 1))) {
+            Map<String, TensorInfo> parts = GROUPED.stream()
+                    .map(part -> tensors.get(info.name().substring(0, dot + 1) + part))
+                    .filter(Objects::nonNull)
+                    .collect(Collectors.toMap(part -> part.name().substring(dot + 1), part -> part));
+            if (parts.containsKey("qweight") && parts.containsKey("scales")) {
+                return grouped(parts, info);
+            }
+        }
+        return info.dtype() == Dtype.INT8 ? int8(tensors, info) : plain(info);
+    }
+
+    /** A part of a weight of GPTQ, which has {@code g_idx}, or of AWQ. */
+    private static TensorRow grouped(Map<String, TensorInfo> parts, TensorInfo info) {
+        TensorRow row = plain(info);
+        long[] packed = parts.get("qweight").shape();
+        TensorInfo indices = parts.get("g_idx");
+        if (!info.name().endsWith(".qweight") || packed.length != 2) {
+            return new TensorRow(row.name, row.dtype, row.shape, 0, row.bytes, row.bytes, "");
+        }
+        long in = indices != null ? indices.elements() : packed[0];
+        long out = indices != null ? packed[1] : packed[1] * AWQ_CODES;
+        String bits = indices != null ? "GPTQ, " + packed[0] * Integer.SIZE / Math.max(1, in) : "AWQ, 4";
+        String detail =
+                bits + " bits, " + parts.get("scales").shape()[0] + " groups, before packing [" + out + ", " + in + "]";
+        return new TensorRow(row.name, row.dtype, row.shape, out * in, row.bytes, row.bytes, detail);
+    }
+
     private static TensorRow plain(TensorInfo info) {
         List<Long> shape = Arrays.stream(info.shape()).boxed().toList();
-        return new TensorRow(info.name(), info.dtype().safetensors(), shape, info.byteLength(), info.byteLength(), "");
+        return new TensorRow(
+                info.name(),
+                info.dtype().safetensors(),
+                shape,
+                info.elements(),
+                info.byteLength(),
+                info.byteLength(),
+                "");
     }
 
     /** The weight that a tensor is a part of by its name in an 8-bit checkpoint; null where it is none. */
@@ -101,7 +136,13 @@ record TensorRow(String name, String dtype, List<Long> shape, long bytes, long p
         return parts == 0
                 ? row
                 : new TensorRow(
-                        row.name, row.dtype, row.shape, row.bytes + parts, row.bytes, "LLM.int8(), a scale a row");
+                        row.name,
+                        row.dtype,
+                        row.shape,
+                        row.elements,
+                        row.bytes + parts,
+                        row.bytes,
+                        "LLM.int8(), a scale a row");
     }
 
     private static TensorRow fourBit(SafetensorsFile file, TensorInfo weight, TensorInfo state) {
@@ -118,7 +159,9 @@ record TensorRow(String name, String dtype, List<Long> shape, long bytes, long p
             TensorInfo info = file.tensors().get(weight.name() + part);
             stored += info == null ? 0 : info.byteLength();
         }
-        return new TensorRow(weight.name(), read.type(), read.shape(), stored, weight.byteLength(), read.toString());
+        long elements = read.shape().stream().reduce(1L, (a, b) -> a * b);
+        return new TensorRow(
+                weight.name(), read.type(), read.shape(), elements, stored, weight.byteLength(), read.toString());
     }
 
     /** What bitsandbytes says of a weight. */

@@ -13,6 +13,7 @@ import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.ComputeDtype;
 import io.github.qlora4j.trainer.model.PlacementOptions;
+import io.github.qlora4j.trainer.model.SkipModules;
 import io.github.qlora4j.trainer.report.Rss;
 import java.io.IOException;
 import java.io.InputStream;
@@ -36,7 +37,7 @@ public final class BaseSetup {
 
     /** The options that a configuration stands for, {@code auto} resolved on this machine. */
     public static BaseOptions options(RunConfig config) {
-        return options(config.model(), config.quantized());
+        return options(config.model(), Optional.ofNullable(config.quantization()));
     }
 
     /** The options that the two sections stand for. */
@@ -64,10 +65,22 @@ public final class BaseSetup {
                     Optional.empty(),
                     Dtype.FLOAT32,
                     model.upcast(),
-                    List.of(),
+                    SkipModules.DEFAULT,
                     KernelChoice.AUTO);
         }
         QuantizationSection q = quantization.get();
+        if (!q.loadIn4bit() && !q.loadIn8bit()) {
+            return new BaseOptions(
+                    dtype,
+                    Optional.empty(),
+                    Optional.empty(),
+                    Dtype.FLOAT32,
+                    model.upcast(),
+                    SkipModules.DEFAULT,
+                    KernelChoice.AUTO,
+                    PlacementOptions.inMemory(),
+                    q.stored().json());
+        }
         if (q.loadIn8bit()) {
             return new BaseOptions(
                     dtype,
@@ -75,7 +88,7 @@ public final class BaseSetup {
                     Optional.of(new Int8Scheme(q.llmInt8Threshold())),
                     Dtype.FLOAT32,
                     model.upcast(),
-                    q.llmInt8SkipModules(),
+                    skips(q),
                     q.kernel());
         }
         ComputeDtype compute = ComputeDtype.of(q.bnb4bitComputeDtype());
@@ -88,8 +101,14 @@ public final class BaseSetup {
                 Optional.empty(),
                 compute.dtype(),
                 upcast,
-                q.llmInt8SkipModules(),
+                skips(q),
                 q.kernel());
+    }
+
+    private static SkipModules skips(QuantizationSection section) {
+        return section.llmInt8SkipModules() == null
+                ? SkipModules.DEFAULT
+                : SkipModules.of(section.llmInt8SkipModules().names());
     }
 
     /** The dtype of a precision; empty for {@code auto}. */

@@ -30,9 +30,7 @@ final class Loop {
     private final BatchPlan plan;
     private final int total;
     private final Path metricsFile;
-    private Double bestEvalLoss;
-    private long bestStep;
-    private int withoutGain;
+    private BestEvaluation best = BestEvaluation.NONE;
     private double lastLoss = Double.NaN;
     private final List<Row.Instruction> questions;
     private HeldOutAnswers before;
@@ -51,9 +49,7 @@ final class Loop {
             if (point.state().answeredBefore() != null) {
                 before = new HeldOutAnswers(point.state().answeredBefore(), questions.size());
             }
-            bestEvalLoss = point.state().bestEvalLoss();
-            bestStep = point.state().bestStep();
-            withoutGain = point.state().evaluationsWithoutGain();
+            best = point.state().best();
         });
     }
 
@@ -76,7 +72,7 @@ final class Loop {
                 if (evaluationIsDue(done)) {
                     stopped = evaluate(metrics, done);
                 }
-                boolean save = done == total || stopped || cancelled.get() || saveIsDue(done);
+                boolean save = done == total || stopped || cancelled.get() || saveIsDue(done) || isBest(done);
                 if (save) {
                     metrics.sync();
                     save(done);
@@ -88,7 +84,7 @@ final class Loop {
             }
         }
         boolean finished = done >= total || stopped;
-        outcome.end(done, finished, best());
+        outcome.end(done, finished, best);
         if (finished && !questions.isEmpty()) {
             run.listener().answered(before, answers());
         }
@@ -97,7 +93,7 @@ final class Loop {
                 done,
                 finished,
                 Double.isNaN(lastLoss) ? OptionalDouble.empty() : OptionalDouble.of(lastLoss),
-                bestEvalLoss == null ? OptionalDouble.empty() : OptionalDouble.of(bestEvalLoss));
+                best.loss() == null ? OptionalDouble.empty() : OptionalDouble.of(best.loss()));
     }
 
     private void step(MetricsFile metrics, int number, double learningRate) {
@@ -166,14 +162,13 @@ final class Loop {
                 (System.nanoTime() - start) / 1e9);
         metrics.write(line);
         run.listener().evaluated(line);
-        if (bestEvalLoss == null || evaluation.loss() < bestEvalLoss - training.earlyStoppingThreshold()) {
-            bestEvalLoss = evaluation.loss();
-            bestStep = step;
-            withoutGain = 0;
-        } else {
-            withoutGain++;
-        }
-        return training.earlyStoppingPatience() > 0 && withoutGain >= training.earlyStoppingPatience();
+        best = best.after(step, evaluation.loss(), training.earlyStoppingThreshold());
+        return best.exhausts(training.earlyStoppingPatience());
+    }
+
+    /** Whether a step is the best so far and will be wanted at the end, so that it is saved though no save is due. */
+    private boolean isBest(int step) {
+        return training.loadBestModelAtEnd() && best.loss() != null && best.step() == step;
     }
 
     private void save(int step) {
@@ -184,23 +179,19 @@ final class Loop {
                 Torch.threads(),
                 run.data().train().fingerprint(),
                 run.baseFingerprint(),
-                bestEvalLoss,
-                bestStep,
-                withoutGain,
+                best.loss(),
+                best.step(),
+                best.withoutGain(),
                 before == null ? null : before.right(),
                 ResolvedYaml.write(run.config(), Outcome.provenance(run)),
                 Outcome.versions(),
                 Map.of());
         Path target = run.directory().checkpoint(step);
         Checkpoint.write(target, run.adapter(), run.adapterConfig(), run.optimizer(), state);
-        run.directory().prune(training.saveTotalLimit(), best());
+        run.directory()
+                .prune(
+                        training.saveTotalLimit(),
+                        training.loadBestModelAtEnd() ? run.directory().checkpoint(best.step()) : null);
         run.listener().saved(target);
-    }
-
-    /** The checkpoint of the lowest eval loss, where it must be kept. */
-    private Path best() {
-        return training.loadBestModelAtEnd() && bestEvalLoss != null
-                ? run.directory().checkpoint(bestStep)
-                : null;
     }
 }

@@ -63,14 +63,9 @@ final class Outcome {
     }
 
     /** Adapter, model card and picture in the output directory itself. */
-    void end(int steps, boolean finished, Path best) {
+    void end(int steps, boolean finished, BestEvaluation best) {
         Path directory = run.directory().path();
-        if (best != null && Files.exists(best.resolve(Adapter.WEIGHTS))) {
-            copy(best.resolve(Adapter.WEIGHTS), directory.resolve(Adapter.WEIGHTS));
-            copy(best.resolve(AdapterConfigFile.NAME), directory.resolve(AdapterConfigFile.NAME));
-        } else {
-            run.adapter().save(directory, run.adapterConfig());
-        }
+        saveAdapter(directory, steps, best);
         Path metrics = directory.resolve(RunDirectory.METRICS);
         Path picture = directory.resolve("loss.png");
         // a run that is stopped may be on its way out of the JVM, where nothing can be drawn any more
@@ -98,6 +93,23 @@ final class Outcome {
                         finished,
                         drawn ? picture : null,
                         finished ? "scripts/qlora chat --adapter " + directory : "the same command with --resume"));
+    }
+
+    /** The best adapter under {@code load_best_model_at_end}, else the last one. */
+    private void saveAdapter(Path directory, int steps, BestEvaluation best) {
+        if (run.config().training().loadBestModelAtEnd() && best.loss() != null) {
+            Path checkpoint = run.directory().checkpoint(best.step());
+            if (Files.exists(checkpoint.resolve(Adapter.WEIGHTS))) {
+                copy(checkpoint.resolve(Adapter.WEIGHTS), directory.resolve(Adapter.WEIGHTS));
+                copy(checkpoint.resolve(AdapterConfigFile.NAME), directory.resolve(AdapterConfigFile.NAME));
+                return;
+            }
+            run.listener()
+                    .warning("training.load_best_model_at_end: step " + best.step() + " has the lowest eval loss, "
+                            + best.loss() + ", but " + checkpoint + " is not there (it was deleted, or not saved while"
+                            + " load_best_model_at_end was off): the adapter is that of step " + steps);
+        }
+        run.adapter().save(directory, run.adapterConfig());
     }
 
     private static long parameters(BaseModel base) {

@@ -8,6 +8,7 @@ import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.config.AdapterDtype;
+import io.github.qlora4j.trainer.config.IntervalStrategy;
 import io.github.qlora4j.trainer.config.LoadedConfig;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.config.TrainingSection;
@@ -201,11 +202,21 @@ final class Run implements AutoCloseable {
         long state = trained.parameters().stream()
                 .mapToLong(p -> optim.stateBytes(p.value().getShape().size(), Torch.dtype(p.value())))
                 .sum();
-        Integer limit = config.training().saveTotalLimit();
-        long checkpoints = limit == null ? totalSteps() / config.training().saveSteps() + 1 : limit + 1L;
-        return checkpoints * (weights + state + (1 << 20))
+        return checkpoints() * (weights + state + (1 << 20))
                 + weights
                 + (optim.name().paged() ? state : 0);
+    }
+
+    /** Checkpoints that stand at once, the one being written included. */
+    private long checkpoints() {
+        TrainingSection training = config.training();
+        Integer limit = training.saveTotalLimit();
+        if (limit != null) {
+            return Math.max(limit, training.loadBestModelAtEnd() ? 2 : 1) + 1L;
+        }
+        // each evaluation may be the best so far
+        boolean best = training.loadBestModelAtEnd() && training.evalStrategy() == IntervalStrategy.STEPS;
+        return totalSteps() / (best ? training.evalSteps() : training.saveSteps()) + 1;
     }
 
     private Recomputation recomputation() {

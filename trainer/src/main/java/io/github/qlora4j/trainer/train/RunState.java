@@ -58,6 +58,10 @@ record RunState(
             .disableHtmlEscaping()
             .create();
 
+    BestEvaluation best() {
+        return new BestEvaluation(bestEvalLoss, bestStep, evaluationsWithoutGain);
+    }
+
     RunState withFiles(Map<String, String> hashes) {
         return new RunState(
                 format,

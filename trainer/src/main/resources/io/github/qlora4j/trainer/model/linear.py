@@ -41,7 +41,7 @@ def linear(x: Tensor, w: Dict[str, Tensor], t: Dict[str, Tensor], name: str, p: 
     cast = annotate(List[Tensor], [])
     for b in found:
       cast = torch.append(cast, torch.to(b, x))
-    y = int8_product(x, weight, w[name + ".SCB"], cast, float(w[name + ".threshold"]))
+    y = int8_product(x, weight, w[name + ".SCB"], cast, float(w[name + ".threshold"]), bool(w[name + ".engine"]))
   else:
     bias = annotate(Optional[Tensor], None)
     if len(found) > 0:

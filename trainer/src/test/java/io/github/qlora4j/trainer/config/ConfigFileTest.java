@@ -85,15 +85,16 @@ class ConfigFileTest {
                         64,
                         KernelChoice.AUTO,
                         6.0,
-                        List.of(),
-                        false));
+                        null,
+                        false,
+                        StoredKeys.NONE));
         QuantizationSection eight = parse(LEAST
                         + "quantization: {load_in_8bit: true, llm_int8_threshold: 5, llm_int8_skip_modules: [v_proj]}")
                 .quantization();
         assertThat(eight.loadIn4bit()).isFalse();
         assertThat(eight.loadIn8bit()).isTrue();
         assertThat(eight.llmInt8Threshold()).isEqualTo(5.0);
-        assertThat(eight.llmInt8SkipModules()).containsExactly("v_proj");
+        assertThat(eight.llmInt8SkipModules().names()).containsExactly("v_proj");
         assertThat(parse(LEAST + "quantization: {load_in_4bit: false}").quantization())
                 .isNull();
         assertThat(parse(LEAST + "quantization: null").quantization()).isNull();
@@ -172,7 +173,7 @@ class ConfigFileTest {
                   eval_steps: 0x10
                 """);
         assertThat(c.quantization().bnb4bitQuantType()).isEqualTo(QuantType.FP4);
-        assertThat(c.quantization().llmInt8SkipModules()).containsExactly("lm_head");
+        assertThat(c.quantization().llmInt8SkipModules().names()).containsExactly("lm_head");
         assertThat(c.lora().targetModules()).isEqualTo(new TargetModules.AllLinear());
         assertThat(c.lora().rankPattern()).containsExactly(Map.entry("q_proj", 4), Map.entry("v_proj", 2));
         assertThat(c.lora().adapter()).isEqualTo(Path.of("old"));

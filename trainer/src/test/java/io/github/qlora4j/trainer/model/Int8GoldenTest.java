@@ -177,7 +177,7 @@ class Int8GoldenTest {
                 plain.eightBit(),
                 plain.compute(),
                 false,
-                List.of("v_proj", "model.layers.1.mlp.up_proj"),
+                SkipModules.of(List.of("v_proj", "model.layers.1.mlp.up_proj")),
                 plain.kernel());
         try (BaseModel base = BaseModel.load(Golden.model("llama-gqa"), options)) {
             Map<String, LinearWeight> first = base.layers().get(0).linears();

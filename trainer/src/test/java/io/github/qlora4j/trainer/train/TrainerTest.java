@@ -13,6 +13,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
@@ -317,6 +318,70 @@ class TrainerTest {
         }
         assertThat(MetricsFile.read(out.resolve("metrics.jsonl")).stream().filter(l -> l.has("eval_loss")))
                 .hasSize(STEPS);
+    }
+
+    private static final String[] BEST = {
+        "training.learning_rate=1",
+        "training.lr_scheduler_type=constant",
+        "training.save_steps=6",
+        "data.eval_fraction=0.2",
+        "training.eval_steps=1",
+        "training.load_best_model_at_end=true"
+    };
+
+    /** The step with the lowest eval loss of a run. */
+    private static int bestStep(Path out) {
+        return MetricsFile.read(out.resolve("metrics.jsonl")).stream()
+                .filter(l -> l.has("eval_loss"))
+                .min(Comparator.comparingDouble(l -> l.get("eval_loss").getAsDouble()))
+                .orElseThrow()
+                .get("step")
+                .getAsInt();
+    }
+
+    // such a learning rate makes it worse after the first steps, and none is saved by save_steps before the last
+    @Test
+    void theBestStepIsSaved_whereNoSaveIsDue() {
+        Path out = temp.resolve("run");
+        train(config(out, BEST), Trainer.Start.NEW, NOBODY);
+        int best = bestStep(out);
+        assertThat(best).isLessThan(STEPS);
+        assertThat(out.resolve("adapter_model.safetensors"))
+                .hasSameBinaryContentAs(out.resolve("checkpoint-" + best + "/adapter_model.safetensors"));
+    }
+
+    @Test
+    void aBestStepThatIsGone_isSaid() throws IOException {
+        Path out = temp.resolve("run");
+        Trainer[] trainer = new Trainer[1];
+        trainer[0] = Trainer.builder()
+                .setConfig(config(out, BEST))
+                .optListener(new RunListener() {
+                    @Override
+                    public void step(StepMetrics metrics) {
+                        if (metrics.step() == STEPS - 1) {
+                            trainer[0].cancel();
+                        }
+                    }
+                })
+                .build();
+        trainer[0].train();
+        int best = bestStep(out);
+        assertThat(best).isLessThan(STEPS - 1);
+        RunDirectory.delete(out.resolve("checkpoint-" + best));
+        List<String> warnings = new ArrayList<>();
+        train(config(out, BEST), Trainer.Start.RESUME, new RunListener() {
+            @Override
+            public void warning(String message) {
+                warnings.add(message);
+            }
+        });
+        assertThat(warnings)
+                .anyMatch(
+                        w -> w.startsWith("training.load_best_model_at_end: step " + best + " has the lowest eval loss")
+                                && w.endsWith("the adapter is that of step " + STEPS));
+        assertThat(out.resolve("adapter_model.safetensors"))
+                .hasSameBinaryContentAs(out.resolve("checkpoint-" + STEPS + "/adapter_model.safetensors"));
     }
 
     private static List<Double> losses(Path out) {
