@@ -26,9 +26,7 @@ def class_path():
 
 def environment(**more):
     """The launcher's own settings, and those given."""
-    own = dict(
-        OPT_OUT_TRACKING="true", RUST_FLAVOR="cpu", MALLOC_ARENA_MAX="2", GOMP_SPINCOUNT="1000",
-        ONEDNN_PRIMITIVE_CACHE_CAPACITY="128", LRU_CACHE_CAPACITY="128")
+    own = dict(OPT_OUT_TRACKING="true", RUST_FLAVOR="cpu", MALLOC_ARENA_MAX="1")
     return {**os.environ, **own, **{k: str(v) for k, v in more.items()}}
 
 

@@ -7,6 +7,15 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+import org.apache.logging.log4j.Level;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.core.LogEvent;
+import org.apache.logging.log4j.core.Logger;
+import org.apache.logging.log4j.core.appender.AbstractAppender;
+import org.apache.logging.log4j.core.config.Configurator;
+import org.apache.logging.log4j.core.config.Property;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -119,6 +128,41 @@ class MetricsFileTest {
                 "{\"step\":0}\n{\"step\":\"x\"}\n{\"step\":[1]}\n{}\n7\n{\"step\":-1}\n{\"step\":1}\n");
         assertThat(MetricsFile.cutBackTo(file, 1)).isEqualTo(5);
         assertThat(Files.readString(file)).isEqualTo("{\"step\":0}\n{\"step\":1}\n");
+    }
+
+    @Test
+    void cutBackTo_tellsOfLinesThatNoRunWrote_butNotOfATornLastOne() throws IOException {
+        Path file = Files.writeString(
+                dir.resolve("metrics.jsonl"),
+                "{\"step\":1,\"loss\":2.5}\n{\"step\":2,\"loss\":\"a\"}\nnotes\n{\"step\":3,\"eval_loss\":1e999}\n"
+                        + "{\"step\":4,\"loss\":null}\n{\"step\":9,\"loss\":\"x\"}\n{\"st");
+        List<String> said = said(() -> MetricsFile.cutBackTo(file, 4));
+        assertThat(said)
+                .containsExactly(
+                        file + ":3: no JSON object with a step: the line is taken out",
+                        file + ":2: the loss is no number: the line is kept, but not drawn (and 1 others so)");
+        assertThat(Files.readAllLines(file)).hasSize(4);
+    }
+
+    private static List<String> said(Runnable what) {
+        List<String> said = new ArrayList<>();
+        AbstractAppender appender = new AbstractAppender("said", null, null, false, Property.EMPTY_ARRAY) {
+            @Override
+            public void append(LogEvent event) {
+                said.add(event.getMessage().getFormattedMessage());
+            }
+        };
+        appender.start();
+        Configurator.setLevel(MetricsFile.class.getName(), Level.WARN);
+        Logger logger = (Logger) LogManager.getLogger(MetricsFile.class);
+        logger.addAppender(appender);
+        try {
+            what.run();
+        } finally {
+            logger.removeAppender(appender);
+            Configurator.setLevel(MetricsFile.class.getName(), Level.ERROR);
+        }
+        return said;
     }
 
     @Test
