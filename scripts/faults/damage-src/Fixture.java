@@ -99,6 +99,9 @@ final class Fixture {
         delete(home.resolve("adapter/checkpoint-2"));
         delete(home.resolve("adapter/checkpoint-3"));
         Files.delete(home.resolve("adapter/metrics.jsonl"));
+        // as peft leaves one: without the run's configuration, which says how the base was read
+        copy(home.resolve("adapter"), home.resolve("plain"));
+        Files.delete(home.resolve("plain/qlora.yaml"));
         // as if it had been killed after its second step
         delete(broken.resolve("checkpoint-3"));
         for (String made : List.of("adapter_model.safetensors", "adapter_config.json", "README.md", "loss.png")) {

@@ -138,7 +138,7 @@ record Kind(String name, int share, Damager damager, Probes probes) {
         String model = Path.of(done.file()).getParent().toString();
         return List.of(
                 Probe.inspect(model), Probe.loadBase(model), Probe.loadBase(model), Probe.score("--model", model), Probe.score("--model", model, "--dtype", "float32"),
-                Probe.eval(model, "rows.json"), Probe.merge(model, "adapter"), Probe.generate("--model", model, "--adapter", "adapter"),
+                Probe.eval(model, "rows.json"), Probe.merge(model, "plain"), Probe.generate("--model", model, "--adapter", "plain"),
                 Probe.train("model.path=" + model, "quantization.load_in_4bit=false"));
     }
 

@@ -186,7 +186,7 @@ record Probe(String name, Supplier<Run> action, Check check) {
     static Probe metrics(String file) {
         return call("MetricsFile.read and cutBackTo(" + file + ")", () -> {
             MetricsFile.read(Path.of(file));
-            MetricsFile.cutBackTo(Path.of(file), 1);
+            MetricsFile.cutBackTo(Path.of(file), 1, true);
         });
     }
 

@@ -7,6 +7,8 @@ import io.github.qlora4j.trainer.model.Decoder;
 import io.github.qlora4j.trainer.report.Rss;
 import io.github.qlora4j.trainer.tokenizer.Tokenizer;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
 
 /**
  * How many instructions a model answers with exactly their {@code output}, greedily.
@@ -16,22 +18,34 @@ import java.util.List;
  */
 public record HeldOutAnswers(int right, int asked) {
 
-    /** Asks all of them, each by itself. */
-    public static HeldOutAnswers of(
-            Decoder decoder, Tokenizer tokenizer, RowEncoder encoder, List<Row.Instruction> rows, int maxNewTokens) {
+    /** Asks all of them, each by itself; empty where it was cancelled, which is asked before each token. */
+    public static Optional<HeldOutAnswers> of(
+            Decoder decoder,
+            Tokenizer tokenizer,
+            RowEncoder encoder,
+            List<Row.Instruction> rows,
+            int maxNewTokens,
+            BooleanSupplier cancelled) {
         int right = 0;
         try (CachedDecoder cached = new CachedDecoder(decoder)) {
             cached.keepWeights(Rss.freeBytes() / 4);
             Generator generator = new Generator(cached);
             for (Row.Instruction row : rows) {
                 Generator.Output output = generator.generate(
-                        encoder.prompt(row), maxNewTokens, Sampling.GREEDY, tokenizer.stopIds(), token -> true);
+                        encoder.prompt(row),
+                        maxNewTokens,
+                        Sampling.GREEDY,
+                        tokenizer.stopIds(),
+                        token -> !cancelled.getAsBoolean());
+                if (cancelled.getAsBoolean()) {
+                    return Optional.empty();
+                }
                 if (tokenizer.decode(output.outputIds(), true).equals(row.output())) {
                     right++;
                 }
             }
         }
-        return new HeldOutAnswers(right, rows.size());
+        return Optional.of(new HeldOutAnswers(right, rows.size()));
     }
 
     /** In percent. */

@@ -53,7 +53,7 @@ public final class MetricsFile implements AutoCloseable {
                     FileChannel.open(
                             file, StandardOpenOption.CREATE, StandardOpenOption.WRITE, StandardOpenOption.APPEND));
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be opened for writing: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be opened for writing: " + Reason.of(e), e);
         }
     }
 
@@ -89,7 +89,7 @@ public final class MetricsFile implements AutoCloseable {
         try {
             channel.force(false);
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         }
     }
 
@@ -98,7 +98,7 @@ public final class MetricsFile implements AutoCloseable {
         try {
             channel.close();
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         }
     }
 
@@ -109,11 +109,12 @@ public final class MetricsFile implements AutoCloseable {
      * goes, and one that stays though its loss is no number.
      *
      * @param file the metrics file; nothing is done where it is not there
-     * @param step the last step to keep, with its evaluations; 0 keeps evaluations from before the first step
+     * @param step the last step to keep; 0 keeps evaluations from before the first step
+     * @param withEvaluation whether that step's evaluation is kept too, or will be made again
      * @return how many lines were removed
      * @throws QloraException if the file cannot be read or replaced; it is then as it was
      */
-    public static int cutBackTo(Path file, long step) {
+    public static int cutBackTo(Path file, long step, boolean withEvaluation) {
         if (!Files.exists(file)) {
             return 0;
         }
@@ -125,7 +126,9 @@ public final class MetricsFile implements AutoCloseable {
         OddLines noNumber = new OddLines(file, "the loss is no number: the line is kept, but not drawn");
         for (int i = 0; i < lines.size(); i++) {
             JsonObject object = parse(lines.get(i));
-            if (object == null || stepOf(object) > step) {
+            if (object == null
+                    || stepOf(object) > step
+                    || !withEvaluation && stepOf(object) == step && object.has("eval_loss")) {
                 removed++;
                 if (object == null && i < lines.size() - 1) {
                     unreadable.add(i + 1);
@@ -175,7 +178,7 @@ public final class MetricsFile implements AutoCloseable {
                 throw e;
             }
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         }
     }
 
@@ -223,7 +226,7 @@ public final class MetricsFile implements AutoCloseable {
         try {
             AtomicFile.write(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be replaced: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be replaced: " + Reason.of(e), e);
         }
     }
 

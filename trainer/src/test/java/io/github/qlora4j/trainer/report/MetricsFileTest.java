@@ -79,7 +79,7 @@ class MetricsFileTest {
     void cutBackTo_keepsStepsUpToTheCheckpoint_byteForByte() throws IOException {
         Path file = written(5);
         String before = Files.readString(file);
-        assertThat(MetricsFile.cutBackTo(file, 3)).isEqualTo(2);
+        assertThat(MetricsFile.cutBackTo(file, 3, true)).isEqualTo(2);
         String after = Files.readString(file);
         assertThat(before).startsWith(after);
         assertThat(MetricsFile.read(file))
@@ -91,7 +91,7 @@ class MetricsFileTest {
     void cutBackTo_removesATornLastLine_andTheNextLineStandsAlone() throws IOException {
         Path file = written(2);
         Files.writeString(file, "{\"step\":3,\"epo", StandardOpenOption.APPEND);
-        assertThat(MetricsFile.cutBackTo(file, 2)).isEqualTo(1);
+        assertThat(MetricsFile.cutBackTo(file, 2, true)).isEqualTo(1);
         try (MetricsFile metrics = MetricsFile.open(file)) {
             metrics.write(step(3));
         }
@@ -104,7 +104,7 @@ class MetricsFileTest {
     void cutBackTo_givesALineThatLacksItsEndOne() throws IOException {
         Path file = written(1);
         Files.writeString(file, "{\"step\":2}", StandardOpenOption.APPEND);
-        MetricsFile.cutBackTo(file, 2);
+        MetricsFile.cutBackTo(file, 2, true);
         try (MetricsFile metrics = MetricsFile.open(file)) {
             metrics.write(step(3));
         }
@@ -117,7 +117,7 @@ class MetricsFileTest {
     void cutBackTo_survivesZerosThatAPowerLossLeft() throws IOException {
         Path file = written(1);
         Files.write(file, new byte[100], StandardOpenOption.APPEND);
-        assertThat(MetricsFile.cutBackTo(file, 9)).isEqualTo(1);
+        assertThat(MetricsFile.cutBackTo(file, 9, true)).isEqualTo(1);
         assertThat(MetricsFile.read(file)).extracting(JsonObject::size).containsExactly(10);
     }
 
@@ -126,7 +126,7 @@ class MetricsFileTest {
         Path file = Files.writeString(
                 dir.resolve("metrics.jsonl"),
                 "{\"step\":0}\n{\"step\":\"x\"}\n{\"step\":[1]}\n{}\n7\n{\"step\":-1}\n{\"step\":1}\n");
-        assertThat(MetricsFile.cutBackTo(file, 1)).isEqualTo(5);
+        assertThat(MetricsFile.cutBackTo(file, 1, true)).isEqualTo(5);
         assertThat(Files.readString(file)).isEqualTo("{\"step\":0}\n{\"step\":1}\n");
     }
 
@@ -136,7 +136,7 @@ class MetricsFileTest {
                 dir.resolve("metrics.jsonl"),
                 "{\"step\":1,\"loss\":2.5}\n{\"step\":2,\"loss\":\"a\"}\nnotes\n{\"step\":3,\"eval_loss\":1e999}\n"
                         + "{\"step\":4,\"loss\":null}\n{\"step\":9,\"loss\":\"x\"}\n{\"st");
-        List<String> said = said(() -> MetricsFile.cutBackTo(file, 4));
+        List<String> said = said(() -> MetricsFile.cutBackTo(file, 4, true));
         assertThat(said)
                 .containsExactly(
                         file + ":3: no JSON object with a step: the line is taken out",
@@ -167,7 +167,7 @@ class MetricsFileTest {
 
     @Test
     void cutBackTo_aFileThatIsNotThere_doesNothing() {
-        assertThat(MetricsFile.cutBackTo(dir.resolve("none.jsonl"), 1)).isZero();
+        assertThat(MetricsFile.cutBackTo(dir.resolve("none.jsonl"), 1, true)).isZero();
         assertThat(dir).isEmptyDirectory();
     }
 }
