@@ -8,6 +8,7 @@ import io.github.qlora4j.trainer.train.RunListener;
 import io.github.qlora4j.trainer.train.Trainer;
 import io.github.qlora4j.trainer.train.TrainingResult;
 import java.io.IOException;
+import java.lang.management.ManagementFactory;
 import java.lang.reflect.Field;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,6 +21,8 @@ import java.util.Random;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
@@ -28,8 +31,8 @@ import java.util.stream.Stream;
  * <pre>java -cp "$(scripts/qlora --class-path)" scripts/faults/Steady.java [steps|cycles|threads|cancel] [N] [KEY=VALUE ...]</pre>
  *
  * <p>Without words all four, 2000 steps, 200 cycles, 5 pairs and 30 cancellations; keys change the runs' configuration. Set the launcher's environment for
- * figures like a user's: {@code MALLOC_ARENA_MAX=2 ONEDNN_PRIMITIVE_CACHE_CAPACITY=128 LRU_CACHE_CAPACITY=128}. Exit code
- * 1 where memory grows or a result differs.
+ * figures like a user's, {@code MALLOC_ARENA_MAX=1}, and {@code -Xms256m -Xmx256m -XX:+AlwaysPreTouch}, or Java's own heap, which it
+ * fills before it collects, is counted too. Exit code 1 where memory grows, a token costs more, or a result differs.
  */
 public final class Steady {
 
@@ -133,21 +136,55 @@ public final class Steady {
         }
     }
 
-    /** Memory within one long run. */
+    /** Memory and the cost of a token within one long run. */
     private void steps(int n) {
         long[] rss = new long[n + 1];
         int[] managed = new int[n + 1];
+        long[] tokens = new long[n + 1];
+        double[] wall = new double[n + 1];
+        long[] cpu = new long[n + 1];
         RunListener listener = new RunListener() {
             @Override
             public void step(StepMetrics step) {
-                rss[(int) step.step()] = Rss.bytes();
-                managed[(int) step.step()] = arrays();
+                int at = (int) step.step();
+                rss[at] = Rss.bytes();
+                managed[at] = arrays();
+                tokens[at] = tokens[at - 1] + step.tokens();
+                wall[at] = wall[at - 1] + step.seconds();
+                cpu[at] = processor();
             }
         };
         train(config(work.resolve("steps"), n, "training.save_steps", "250"), Trainer.Start.NEW, listener);
         double early = median(rss, n / 5, 2 * n / 5);
         double late = median(rss, n - n / 5, n);
+        System.out.println("steps: resident MB, tenth by tenth: " + way(rss));
         report("steps", n, early, late, managed[n / 5], managed[n]);
+        // the first steps, in which Java compiles, are left out
+        int start = n / 20;
+        int quarter = n / 4;
+        double first = perToken(cpu[quarter] - cpu[start], tokens[quarter] - tokens[start]);
+        double last = perToken(cpu[n] - cpu[n - quarter], tokens[n] - tokens[n - quarter]);
+        // of the processor's time, as other programs may use the machine
+        boolean constant = last < first * 1.1;
+        wrong |= !constant;
+        System.out.printf(
+                "steps: a token takes %.4f ms of the processor (%.4f ms of the clock) in the first quarter, %.4f ms (%.4f ms) in the last; resident %.1f MB, then %.1f MB: %s%n",
+                first,
+                1e3 * (wall[quarter] - wall[start]) / (tokens[quarter] - tokens[start]),
+                last,
+                1e3 * (wall[n] - wall[n - quarter]) / (tokens[n] - tokens[n - quarter]),
+                median(rss, start, quarter) / 1e6,
+                median(rss, n - quarter, n) / 1e6,
+                constant ? "constant" : "GROWS");
+    }
+
+    private static double perToken(long nanoseconds, long tokens) {
+        return nanoseconds / 1e6 / tokens;
+    }
+
+    private static long processor() {
+        return ((com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean())
+                .getProcessCpuTime();
     }
 
     /** Memory over many runs, each opened, trained, saved and closed. */
@@ -164,7 +201,16 @@ public final class Steady {
         }
         double early = median(rss, n / 5, 2 * n / 5);
         double late = median(rss, n - n / 5, n);
+        System.out.println("cycles: resident MB, tenth by tenth: " + way(rss));
         report("cycles", n, early, late, managed[n / 5], managed[n]);
+    }
+
+    /** Tenths of the way. */
+    private static String way(long[] rss) {
+        int n = rss.length - 1;
+        return IntStream.range(0, 10)
+                .mapToObj(i -> String.format("%.0f", median(rss, n * i / 10, n * (i + 1) / 10) / 1e6))
+                .collect(Collectors.joining(" "));
     }
 
     private void report(String what, int n, double early, double late, int arraysEarly, int arraysLate) {
@@ -283,6 +329,7 @@ public final class Steady {
         return Files.readAllBytes(config.training().outputDir().resolve("adapter_model.safetensors"));
     }
 
+    /** Of the values after {@code from}, up to {@code to}. */
     private static double median(long[] values, int from, int to) {
         long[] part = Arrays.copyOfRange(values, from + 1, to + 1);
         Arrays.sort(part);

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -26,9 +27,7 @@ def class_path():
 
 def environment(**more):
     """The launcher's own settings, and those given."""
-    own = dict(
-        OPT_OUT_TRACKING="true", RUST_FLAVOR="cpu", MALLOC_ARENA_MAX="2", GOMP_SPINCOUNT="1000",
-        ONEDNN_PRIMITIVE_CACHE_CAPACITY="128", LRU_CACHE_CAPACITY="128")
+    own = dict(OPT_OUT_TRACKING="true", RUST_FLAVOR="cpu", MALLOC_ARENA_MAX="1")
     return {**os.environ, **own, **{k: str(v) for k, v in more.items()}}
 
 
@@ -102,6 +101,8 @@ class Ended:
             found.append(f"it ended with {self.code}")
         if any(line.startswith("\tat ") for line in self.text.splitlines()) or "hs_err_pid" in self.text:
             found.append("a stack trace")
+        if re.search(r"\b\w+Exception\b|\b(java|javax|com\.sun|ai\.djl)\.[a-z]", self.error):
+            found.append("the error names a class")
         if "internal error" in self.text:
             found.append("an internal error")
         if self.code in (1, 2) and not self.error:
@@ -109,6 +110,14 @@ class Ended:
         if self.code == 0 and self.error:
             found.append("an error line, but exit code 0")
         return found
+
+
+def stopped(process):
+    """Whether somebody has stopped a process (SIGSTOP), which is no hang of its own."""
+    try:
+        return pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+    except OSError:
+        return False
 
 
 def run(words, limit=300, during=None, before=None, **environment_):
@@ -121,10 +130,14 @@ def run(words, limit=300, during=None, before=None, **environment_):
         process = subprocess.Popen(
             words, stdout=out, stderr=subprocess.STDOUT, env=environment(**environment_), preexec_fn=before)
         try:
+            looked = start
             while process.poll() is None and time.monotonic() - start < limit:
                 if during:
                     during(process)
                 time.sleep(0.002)
+                if time.monotonic() - looked > 0.5:
+                    limit += (time.monotonic() - looked) * stopped(process)
+                    looked = time.monotonic()
             code = process.poll()
         finally:
             if process.poll() is None:

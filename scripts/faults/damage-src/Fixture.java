@@ -87,6 +87,9 @@ final class Fixture {
         shard(home.resolve("models/one"), home.resolve("models/fp4"), 60_000);
         delete(home.resolve("models/one"));
         rows(home);
+        must("quantize", "--model", "models/llama", "--output", "models/int8", "--method", "bnb-8bit");
+        must(with("models/gptq", "--method", "gptq", "--bits", "3", "--no-sym", "--desc-act"));
+        must(with("models/awq", "--method", "awq"));
         Files.writeString(home.resolve("run.yaml"), YAML);
         Files.createDirectories(home.resolve("out"));
         must("train", "run.yaml", "--set", "training.output_dir=runs/broken");
@@ -96,11 +99,21 @@ final class Fixture {
         delete(home.resolve("adapter/checkpoint-2"));
         delete(home.resolve("adapter/checkpoint-3"));
         Files.delete(home.resolve("adapter/metrics.jsonl"));
+        // as peft leaves one: without the run's configuration, which says how the base was read
+        copy(home.resolve("adapter"), home.resolve("plain"));
+        Files.delete(home.resolve("plain/qlora.yaml"));
         // as if it had been killed after its second step
         delete(broken.resolve("checkpoint-3"));
         for (String made : List.of("adapter_model.safetensors", "adapter_config.json", "README.md", "loss.png")) {
             Files.deleteIfExists(broken.resolve(made));
         }
+    }
+
+    private static String[] with(String output, String... more) {
+        List<String> args = new ArrayList<>(List.of("quantize", "--model", "models/llama", "--output", output));
+        args.addAll(List.of("--calibration", "texts.jsonl", "--group-size", "32"));
+        args.addAll(List.of(more));
+        return args.toArray(String[]::new);
     }
 
     private static void must(String... args) {

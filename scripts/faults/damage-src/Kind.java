@@ -49,9 +49,14 @@ record Kind(String name, int share, Damager damager, Probes probes) {
                         Probe.config(), Probe.config(), Probe.preview(), Probe.plan("run.yaml"), Probe.train())),
                 new Kind("alpaca-json", 7, one(Kind::json, "rows.json"), d -> rows("rows.json")),
                 new Kind("alpaca-jsonl", 7, one(Kind::lines, "rows.jsonl"), d -> rows("rows.jsonl")),
-                new Kind("texts", 3, one(Kind::lines, "texts.jsonl"), d -> List.of(Probe.score("--model", "models/llama"))),
-                new Kind("four-bit", 9, one(Kind::quantized, "models/nf4/model.safetensors", "models/fp4/model-00001-of-00003.safetensors", "models/fp4/model-00002-of-00003.safetensors"),
+                new Kind("texts", 3, one(Kind::lines, "texts.jsonl"), d -> List.of(
+                        Probe.score("--model", "models/llama"), Probe.quantize("models/llama", "--method", "gptq", "--calibration", "texts.jsonl", "--group-size", "32"),
+                        Probe.quantize("models/llama", "--method", "awq", "--calibration", "texts.jsonl", "--group-size", "32"))),
+                new Kind("four-bit", 9, one(Kind::fourBitTensors, "models/nf4/model.safetensors", "models/fp4/model-00001-of-00003.safetensors", "models/fp4/model-00002-of-00003.safetensors"),
                         d -> fourBit(d.file().startsWith("models/nf4") ? "models/nf4" : "models/fp4")),
+                new Kind("grouped", 10, one(Tensors::damage, "models/gptq/model.safetensors", "models/awq/model.safetensors"), Kind::quantized),
+                new Kind("int8", 4, one(Tensors::damage, "models/int8/model.safetensors"), Kind::quantized),
+                new Kind("quantization-config", 6, one(Kind::quantizationConfig, "models/gptq/config.json", "models/awq/config.json", "models/int8/config.json", "models/nf4/config.json"), Kind::quantized),
                 new Kind("checkpoint", 10, new Checkpoints(), d -> List.of(
                         Probe.resume(finished, !d.deep()), Probe.resume(finished, !d.deep()), Probe.inspect("runs/broken/checkpoint-2"),
                         Probe.inspect("runs/broken"), Probe.generate("--adapter", "runs/broken/checkpoint-2"))),
@@ -103,7 +108,14 @@ record Kind(String name, int share, Damager damager, Probes probes) {
         return new Bytes.Damaged((String.join("\n", lines) + "\n").getBytes(StandardCharsets.UTF_8), "line " + (at + 1) + ": " + what);
     }
 
-    private static Bytes.Damaged quantized(byte[] whole, SplittableRandom random) {
+    /** Only the object of that name: what it says of tensors that are as they were. */
+    private static Bytes.Damaged quantizationConfig(byte[] whole, SplittableRandom random) {
+        Json json = Json.parse(new String(whole, StandardCharsets.UTF_8));
+        String what = json.get("quantization_config").damage(random);
+        return new Bytes.Damaged(json.toString().getBytes(StandardCharsets.UTF_8), "quantization_config: " + what);
+    }
+
+    private static Bytes.Damaged fourBitTensors(byte[] whole, SplittableRandom random) {
         return random.nextInt(5) < 2 ? Tensors.damageState(whole, random) : Tensors.damage(whole, random);
     }
 
@@ -111,6 +123,8 @@ record Kind(String name, int share, Damager damager, Probes probes) {
         return List.of(
                 Probe.readTensors(model), Probe.readTensors(model), Probe.inspect(model), Probe.loadBase(model), Probe.score("--model", model),
                 Probe.score("--model", model, "--load-in-4bit"), Probe.eval(model, "rows.json"), Probe.quantize(model),
+                Probe.quantize(model, "--method", "bnb-8bit"), Probe.quantize(model, "--method", "awq", "--calibration", "texts.jsonl", "--group-size", "32"),
+                Probe.quantize(model, "--method", "gptq", "--calibration", "texts.jsonl", "--group-size", "32"), Probe.compare(model),
                 Probe.merge(model, "adapter"), Probe.generate("--model", model), Probe.train("model.path=" + model));
     }
 
@@ -118,6 +132,14 @@ record Kind(String name, int share, Damager damager, Probes probes) {
         return List.of(
                 Probe.readFourBit(model), Probe.readFourBit(model), Probe.inspect(model), Probe.loadBase(model), Probe.score("--model", model),
                 Probe.merge(model, "adapter"), Probe.generate("--model", model, "--adapter", "adapter"), Probe.train("model.path=" + model));
+    }
+
+    private static List<Probe> quantized(Done done) {
+        String model = Path.of(done.file()).getParent().toString();
+        return List.of(
+                Probe.inspect(model), Probe.loadBase(model), Probe.loadBase(model), Probe.score("--model", model), Probe.score("--model", model, "--dtype", "float32"),
+                Probe.eval(model, "rows.json"), Probe.merge(model, "plain"), Probe.generate("--model", model, "--adapter", "plain"),
+                Probe.train("model.path=" + model, "quantization.load_in_4bit=false"));
     }
 
     private static List<Probe> config(Done done) {

@@ -3,6 +3,7 @@ package damage;
 import ai.djl.ndarray.NDManager;
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import io.github.qlora4j.peft.Adapter;
 import io.github.qlora4j.quant.FourBitCheckpoint;
@@ -71,8 +72,14 @@ record Probe(String name, Supplier<Run> action, Check check) {
                 with("score", with("--data", with("texts.jsonl", with("--output", with(out.toString(), args))))));
     }
 
-    static Probe quantize(String model) {
-        return command(run -> model(run, "out/q"), "quantize", "--model", model, "--output", "out/q");
+    static Probe quantize(String model, String... more) {
+        return command(run -> model(run, "out/q"), with("quantize", with("--model", with(model, with("--output", with("out/q", more))))));
+    }
+
+    static Probe compare(String model) {
+        return command(
+                run -> run.code() == 0 ? compared(Path.of("out/c")) : nothingNew(),
+                "compare", "--model", model, "--schemes", "absmax,nf4", "--data", "rows.json", "--output", "out/c", "--json");
     }
 
     static Probe merge(String model, String adapter) {
@@ -179,7 +186,7 @@ record Probe(String name, Supplier<Run> action, Check check) {
     static Probe metrics(String file) {
         return call("MetricsFile.read and cutBackTo(" + file + ")", () -> {
             MetricsFile.read(Path.of(file));
-            MetricsFile.cutBackTo(Path.of(file), 1);
+            MetricsFile.cutBackTo(Path.of(file), 1, true);
         });
     }
 
@@ -209,6 +216,16 @@ record Probe(String name, Supplier<Run> action, Check check) {
         return Judge.leftOver(Path.of("out")).size() == 1 ? List.of() : List.of("more than the scores is left behind");
     }
 
+    private static List<String> compared(Path directory) throws IOException {
+        for (String name : List.of("compare.md", "compare.json", "layers.json")) {
+            if (!Files.isRegularFile(directory.resolve(name))) {
+                return List.of(name + " is missing");
+            }
+        }
+        JsonParser.parseString(Files.readString(directory.resolve("compare.json")));
+        return List.of();
+    }
+
     private static List<String> model(Run run, String directory) throws IOException {
         Path out = Path.of(directory);
         if (run.code() != 0) {
@@ -224,14 +241,14 @@ record Probe(String name, Supplier<Run> action, Check check) {
 
     private static List<String> newRun(Run run) throws Exception {
         // YAML may have named another directory; of that one nothing can be said
-        return run.code() == 0 && Files.exists(Path.of("runs/new")) ? finished(Path.of("runs/new")) : torn();
+        return run.code() == 0 && Files.exists(Path.of("runs/new")) ? finished(run, Path.of("runs/new"), 0) : torn();
     }
 
     private static List<String> resumed(Run run, byte[] bytes, boolean sameBytes) throws Exception {
         if (run.code() != 0) {
             return torn();
         }
-        List<String> problems = new ArrayList<>(finished(Path.of("runs/broken")));
+        List<String> problems = new ArrayList<>(finished(run, Path.of("runs/broken"), 2));
         Path adapter = Path.of("runs/broken/adapter_model.safetensors");
         if (problems.isEmpty() && sameBytes && !Arrays.equals(bytes, Files.readAllBytes(adapter))) {
             problems.add("the adapter is not that of an unbroken run");
@@ -239,7 +256,8 @@ record Probe(String name, Supplier<Run> action, Check check) {
         return problems;
     }
 
-    private static List<String> finished(Path directory) throws Exception {
+    /** What is wrong with a run that has ended; the lines of its first {@code old} steps may have been damaged. */
+    private static List<String> finished(Run run, Path directory, int old) throws Exception {
         List<String> problems = new ArrayList<>(torn());
         Run loaded = Run.of("load the result", () -> {
             try (NDManager manager = Torch.newManager()) {
@@ -249,10 +267,16 @@ record Probe(String name, Supplier<Run> action, Check check) {
         if (loaded.code() != 0) {
             problems.add("the adapter that was trained cannot be loaded: " + loaded.err() + loaded.odd());
         }
-        for (String line : Files.readAllLines(directory.resolve("metrics.jsonl"))) {
-            JsonElement loss = JsonParser.parseString(line).getAsJsonObject().get("loss");
-            if (loss != null && (loss.isJsonNull() || !Double.isFinite(loss.getAsDouble()))) {
-                problems.add("a loss of " + loss);
+        List<String> lines = Files.readAllLines(directory.resolve("metrics.jsonl"));
+        for (int i = 0; i < lines.size(); i++) {
+            JsonObject line = JsonParser.parseString(lines.get(i)).getAsJsonObject();
+            JsonElement loss = line.get("loss");
+            boolean finite = loss == null
+                    || loss.isJsonPrimitive() && loss.getAsJsonPrimitive().isNumber() && Double.isFinite(loss.getAsDouble());
+            boolean before = line.get("step").getAsLong() <= old;
+            // null stands for a loss that was not finite; any other line that no run wrote is kept, and told
+            if (!finite && !(before && loss.isJsonNull()) && !run.err().contains("metrics.jsonl:" + (i + 1) + ": the loss is no number")) {
+                problems.add("a loss of " + loss + " that is not told");
             }
         }
         return problems;

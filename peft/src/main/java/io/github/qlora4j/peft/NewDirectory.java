@@ -2,6 +2,7 @@ package io.github.qlora4j.peft;
 
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.Reason;
+import io.github.qlora4j.quant.internal.Unfinished;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,6 +18,7 @@ final class NewDirectory {
         Path target = directory.toAbsolutePath().normalize();
         checkFree(directory, target);
         Path beside = target.resolveSibling("." + target.getFileName() + ".tmp");
+        Unfinished.add(beside);
         try {
             AtomicFiles.deleteQuietly(beside); // left by a run that was killed
             Files.createDirectories(beside);
@@ -28,6 +30,7 @@ final class NewDirectory {
                     "Cannot write " + directory + ": " + Reason.of(e) + ". Check free space and permissions.", e);
         } finally {
             AtomicFiles.deleteQuietly(beside);
+            Unfinished.remove(beside);
         }
     }
 

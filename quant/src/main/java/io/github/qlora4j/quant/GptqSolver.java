@@ -103,7 +103,7 @@ public final class GptqSolver implements AutoCloseable {
             return result;
         } catch (EngineException e) {
             throw new QloraException(
-                    "the Hessian of the layer's inputs cannot be inverted: " + firstLine(e)
+                    "the Hessian of the layer's inputs cannot be inverted: " + reason(e)
                             + "\n  More calibration texts" + " or a larger damp_percent than " + config.dampPercent()
                             + " may help.",
                     e);
@@ -123,8 +123,14 @@ public final class GptqSolver implements AutoCloseable {
         }
     }
 
-    private static String firstLine(EngineException e) {
-        return String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+    /** The engine's own words stand last, behind where in the operators it was. */
+    private static String reason(EngineException e) {
+        return String.valueOf(e.getMessage())
+                .lines()
+                .filter(line -> line.startsWith("RuntimeError: "))
+                .reduce((first, last) -> last)
+                .map(line -> line.substring("RuntimeError: ".length()))
+                .orElse("it is not positive definite");
     }
 
     /** The squared error that the last matrix was left with, weighed by the Hessian. */

@@ -2,6 +2,7 @@ package io.github.qlora4j.quant.bitsandbytes;
 
 import com.sun.jna.Platform;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -152,16 +153,20 @@ public record LibrarySearch(List<Attempt> attempts, Path library, boolean usable
                 CpuLibrary.bind(file);
             }
         } catch (UnsatisfiedLinkError e) {
-            problem = whyNotLoaded(
-                    String.valueOf(e.getMessage()).lines().findFirst().orElse(""));
+            problem = whyNotLoaded(String.valueOf(e.getMessage()));
         } catch (IOException e) {
-            problem = "cannot be read: " + e;
+            problem = "cannot be read: " + Reason.of(e);
         }
         attempts.add(new Attempt(place, file, problem == null ? LOADED : problem));
         return problem == null;
     }
 
-    private static String whyNotLoaded(String message) {
+    /** JNA names the file in a line of its own, and the system's reason in the next. */
+    static String whyNotLoaded(String told) {
+        String message = told.lines()
+                .filter(line -> !line.startsWith("Unable to load library "))
+                .findFirst()
+                .orElse("no reason is given");
         Matcher missing = MISSING_FUNCTION.matcher(message);
         if (missing.find()) {
             return "of another version than " + VERSION + ": it has no " + missing.group(1);

@@ -45,8 +45,10 @@ public final class NewDirectory implements AutoCloseable {
                     + "; nothing was written");
         }
         // Not createTempDirectory: that is its owner's alone, and the output is not.
-        Path beside = Files.createDirectory(parent.resolve(
-                output.getFileName() + ".tmp" + ProcessHandle.current().pid()));
+        Path beside = parent.resolve(
+                output.getFileName() + ".tmp" + ProcessHandle.current().pid());
+        Unfinished.add(beside);
+        Files.createDirectory(beside);
         return new NewDirectory(output, beside);
     }
 
@@ -75,6 +77,7 @@ public final class NewDirectory implements AutoCloseable {
         Files.deleteIfExists(output);
         Files.move(beside, output, StandardCopyOption.ATOMIC_MOVE);
         moved = true;
+        Unfinished.remove(beside);
     }
 
     @Override
@@ -90,5 +93,6 @@ public final class NewDirectory implements AutoCloseable {
         } catch (IOException e) {
             // What is left carries .tmp in its name and is in nobody's way.
         }
+        Unfinished.remove(beside);
     }
 }

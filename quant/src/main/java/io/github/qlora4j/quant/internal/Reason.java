@@ -21,6 +21,9 @@ public final class Reason {
     private static final Pattern TOKEN = Pattern.compile(
             "\\b(BEGIN_OBJECT|END_OBJECT|BEGIN_ARRAY|END_ARRAY|NAME|STRING|NUMBER|BOOLEAN|NULL|END_DOCUMENT)\\b");
 
+    /** What Java tells of the first failure of a class when it is used again. */
+    private static final Pattern AGAIN = Pattern.compile("Exception [\\w.$]+: (.*?)(?: \\[in thread .*])?");
+
     private Reason() {}
 
     /** Of a file or directory that cannot be read, written, moved or listed; the message need not name it. */
@@ -50,6 +53,20 @@ public final class Reason {
     /** As {@link #of(IOException)}. */
     public static String of(UncheckedIOException e) {
         return of(e.getCause());
+    }
+
+    /** Of a native library, or the Java class before it, that could not be made ready. */
+    public static String ofLibrary(Throwable e) {
+        String reason = "";
+        for (Throwable cause = e; cause != null; cause = cause.getCause()) {
+            String line = firstLine(String.valueOf(cause.getMessage()));
+            Matcher again = AGAIN.matcher(line);
+            line = again.matches() ? again.group(1) : line;
+            if (!line.isBlank() && !line.equals("null") && !line.startsWith("Could not initialize class ")) {
+                reason = line.replaceFirst("^(?:[\\w.$]+(?:Exception|Error): )+", "");
+            }
+        }
+        return reason.isEmpty() ? "no reason is given" : reason;
     }
 
     /** Of a text that is not JSON, as Gson's readers and parsers tell it. */

@@ -13,6 +13,7 @@ import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -189,7 +190,7 @@ public final class ShardedSafetensorsWriter implements AutoCloseable {
     private String fileName(int shard) {
         return shards.size() == 1
                 ? ModelDirectory.SINGLE
-                : String.format("model-%05d-of-%05d.safetensors", shard + 1, shards.size());
+                : String.format(Locale.ROOT, "model-%05d-of-%05d.safetensors", shard + 1, shards.size());
     }
 
     /** Deletes what is unfinished; finished shards stay. */

@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.FourBitCheckpoint;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.NewDirectory;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.ShardedSafetensorsWriter;
@@ -60,7 +61,7 @@ public record FakeQuantizer(Scheme scheme) {
                 return lost;
             }
         } catch (IOException e) {
-            throw new QloraException(output + ": cannot be written: " + e, e);
+            throw new QloraException(output + ": cannot be written: " + Reason.of(e), e);
         }
     }
 

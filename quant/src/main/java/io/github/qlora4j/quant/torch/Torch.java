@@ -10,6 +10,7 @@ import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.JniUtils;
 import com.sun.jna.Native;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
@@ -249,7 +250,7 @@ public final class Torch {
                 shim = ShimLibrary.open();
             } catch (RuntimeException | LinkageError e) {
                 throw new QloraException(
-                        "DJL's PyTorch library could not be loaded: " + e.getMessage()
+                        "DJL's PyTorch library could not be loaded: " + Reason.ofLibrary(e)
                                 + "\n  It is unpacked into ~/.djl.ai (or DJL_CACHE_DIR), which needs about 450 MB and write access.",
                         e);
             }

@@ -64,6 +64,15 @@ class LibrarySearchTest {
     }
 
     @Test
+    void theSystemsReasonIsTold_withARemedyForLibgomp() {
+        assertThat(LibrarySearch.whyNotLoaded("Unable to load library '/x/lib.so':\n"
+                        + "libgomp.so.1: cannot open shared object file: No such file or directory\n"
+                        + "Native library (x/lib.so) not found in resource path"))
+                .isEqualTo("does not load: libgomp.so.1: cannot open shared object file: No such file or directory"
+                        + "; install libgomp (Debian and Ubuntu: libgomp1)");
+    }
+
+    @Test
     void aFileOfFullLengthWithNothingAtItsEndIsCut() throws IOException {
         assumeThat(Platform.isLinux()).isTrue();
         Path file = dir.resolve("lib.so");

@@ -68,6 +68,22 @@ class ReasonTest {
     }
 
     @Test
+    void ofALibrary_theSystemsOwnWords() {
+        Throwable first = new UnsatisfiedLinkError("/tmp/jna1.tmp: /tmp/jna1.tmp: file too short");
+        assertThat(Reason.ofLibrary(first)).isEqualTo("/tmp/jna1.tmp: /tmp/jna1.tmp: file too short");
+        // as Java tells it when the class is used again
+        Throwable again = new NoClassDefFoundError("Could not initialize class com.sun.jna.Native");
+        again.initCause(new ExceptionInInitializerError(
+                "Exception java.lang.UnsatisfiedLinkError: libjnidispatch.so: file too short [in thread \"main\"]"));
+        assertThat(Reason.ofLibrary(again)).isEqualTo("libjnidispatch.so: file too short");
+        assertThat(Reason.ofLibrary(new IllegalStateException(
+                        "ai.djl.engine.EngineException: no", new java.io.IOException("No space left on device"))))
+                .isEqualTo("No space left on device");
+        assertThat(Reason.ofLibrary(new NoClassDefFoundError("Could not initialize class a.B")))
+                .isEqualTo("no reason is given");
+    }
+
+    @Test
     void whatIsQuotedFromAFileCannotSteerATerminal() {
         QloraException error =
                 new QloraException("a\u001b[2Jb\rc\u202Ed\u0085e\u2028f\0 \tg\nh \u4e2d\uD83D\uDE00 \uD800");

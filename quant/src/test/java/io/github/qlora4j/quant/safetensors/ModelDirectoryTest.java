@@ -13,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -57,6 +58,20 @@ class ModelDirectoryTest {
         writeModel(1000);
         assertThat(dir.toFile().list()).containsExactly("model.safetensors");
         checkModel(1);
+    }
+
+    @Test
+    void namesOfShardsHaveTheSameDigitsInEveryLanguage() {
+        Locale before = Locale.getDefault();
+        // Arabic as written in Egypt has digits of its own
+        Locale.setDefault(Locale.forLanguageTag("ar-EG-u-nu-arab"));
+        try {
+            writeModel(10);
+        } finally {
+            Locale.setDefault(before);
+        }
+        assertThat(dir.resolve("model-00001-of-00003.safetensors")).isRegularFile();
+        checkModel(3);
     }
 
     @Test

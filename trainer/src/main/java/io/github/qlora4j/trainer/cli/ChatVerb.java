@@ -1,5 +1,7 @@
 package io.github.qlora4j.trainer.cli;
 
+import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.trainer.generate.Conversation;
 import io.github.qlora4j.trainer.generate.LanguageModel;
 import io.github.qlora4j.trainer.generate.Sampling;
@@ -27,7 +29,7 @@ final class ChatVerb extends Verb {
     private SamplingOptions choice;
 
     @Override
-    public Integer call() throws IOException {
+    public Integer call() {
         Sampling sampling = choice.sampling();
         int limit = choice.maxNewTokens();
         boolean asked = isTerminal(System.console());
@@ -65,12 +67,16 @@ final class ChatVerb extends Verb {
         }
     }
 
-    private String next(BufferedReader in, boolean asked) throws IOException {
+    private String next(BufferedReader in, boolean asked) {
         if (asked) {
             out().print("> ");
             out().flush();
         }
-        return in.readLine();
+        try {
+            return in.readLine();
+        } catch (IOException e) {
+            throw new QloraException("standard input cannot be read: " + Reason.of(e), e);
+        }
     }
 
     private void answer(Conversation conversation, String question) {

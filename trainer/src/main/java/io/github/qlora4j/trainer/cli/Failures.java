@@ -1,6 +1,8 @@
 package io.github.qlora4j.trainer.cli;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
+import io.github.qlora4j.quant.internal.Unfinished;
 import io.github.qlora4j.trainer.config.ConfigException;
 import java.io.PrintWriter;
 import java.nio.file.AccessDeniedException;
@@ -37,6 +39,10 @@ final class Failures {
 
     /** A command that was called rightly and did not end well. */
     int failed(Throwable problem) {
+        if (Unfinished.isEnding()) {
+            // of Ctrl-C's doing, such as a file that is gone; the process ends with the signal's exit code
+            return Main.FAILED;
+        }
         if (problem instanceof ExceptionInInitializerError && problem.getCause() != null) {
             return failed(problem.getCause());
         }
@@ -52,8 +58,8 @@ final class Failures {
                     ? ""
                     : "\n  Take fewer or shorter rows at a time, or quantize the base; 'qlora plan' shows what a run needs.";
             say(MemoryFailure.describe(problem).get() + more);
-        } else if (problem instanceof UnsatisfiedLinkError) {
-            say("a native library cannot be loaded: " + firstLine(String.valueOf(problem.getMessage()))
+        } else if (problem instanceof UnsatisfiedLinkError || isSecondUse(problem)) {
+            say("a native library cannot be loaded: " + Reason.ofLibrary(problem)
                     + "\n  Libraries are unpacked into ~/.djl.ai (or DJL_CACHE_DIR), ~/.cache/JNA and " + temporaries()
                     + ", which need room and write access; 'qlora doctor' shows what was tried.");
         } else if (problem instanceof FileSystemException file) {
@@ -65,6 +71,13 @@ final class Failures {
         }
         trace(problem);
         return problem instanceof WrongUse || problem instanceof ConfigException ? Main.WRONG_USE : Main.FAILED;
+    }
+
+    /** A class of a native library that failed when it was first used. */
+    private static boolean isSecondUse(Throwable problem) {
+        return problem instanceof NoClassDefFoundError
+                && String.valueOf(problem.getMessage())
+                        .matches("Could not initialize class (com\\.sun\\.jna|ai\\.djl)\\..*");
     }
 
     private void say(String message) {

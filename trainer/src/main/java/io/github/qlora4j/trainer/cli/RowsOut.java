@@ -5,6 +5,7 @@ import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.Reason;
+import io.github.qlora4j.quant.internal.Unfinished;
 import java.io.BufferedWriter;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -33,6 +34,7 @@ final class RowsOut implements AutoCloseable {
         if (Files.isDirectory(file)) {
             throw new WrongUse("--output " + file + " is a directory; a file is expected");
         }
+        Unfinished.add(beside);
         try {
             writer = Files.newBufferedWriter(beside);
         } catch (IOException e) {
@@ -78,6 +80,8 @@ final class RowsOut implements AutoCloseable {
             Files.deleteIfExists(beside);
         } catch (IOException e) {
             throw cannot(e);
+        } finally {
+            Unfinished.remove(beside);
         }
     }
 }

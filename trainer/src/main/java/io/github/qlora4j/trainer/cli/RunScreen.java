@@ -18,6 +18,7 @@ final class RunScreen implements RunListener {
     private final Screen screen;
     private final TrainingReporter reporter;
     private final List<String> notes;
+    private volatile boolean started;
     private HeldOutAnswers before;
     private HeldOutAnswers after;
 
@@ -25,6 +26,11 @@ final class RunScreen implements RunListener {
         this.screen = screen;
         this.reporter = reporter;
         this.notes = notes;
+    }
+
+    /** Whether the run is at its steps, and has something to save. */
+    boolean hasStarted() {
+        return started;
     }
 
     /** Answers right before the first step, or null. */
@@ -44,6 +50,7 @@ final class RunScreen implements RunListener {
 
     @Override
     public void starting(RunStart start) {
+        started = true;
         List<String> all = new ArrayList<>(start.notes());
         all.addAll(notes);
         reporter.starting(new RunStart(

@@ -66,7 +66,7 @@ final class TrainVerb extends Verb {
                     .optStart(start())
                     .optListener(screen)
                     .build();
-            TrainingResult result = trainToTheEndOrSignal(trainer, loaded.config());
+            TrainingResult result = trainToTheEndOrSignal(trainer, screen, loaded.config());
             HeldOutAnswers after = screen.answersAfter();
             if (after != null) {
                 out().println(String.format(
@@ -87,11 +87,15 @@ final class TrainVerb extends Verb {
         return used.resume ? Trainer.Start.RESUME : Trainer.Start.OVERWRITE;
     }
 
-    /** The JVM ends when its shutdown hooks have ended: this one waits until the run is saved. */
-    private TrainingResult trainToTheEndOrSignal(Trainer trainer, RunConfig run) {
+    /** The JVM ends when its shutdown hooks have ended: this one waits until the run is saved, if it has begun. */
+    private TrainingResult trainToTheEndOrSignal(Trainer trainer, RunScreen screen, RunConfig run) {
         CountDownLatch done = new CountDownLatch(1);
         Thread hook = new Thread(() -> {
             trainer.cancel();
+            if (!screen.hasStarted()) {
+                say("stopped before the first step: nothing was trained");
+                return;
+            }
             say("stopping: saving a checkpoint after this step...");
             try {
                 done.await(SECONDS_TO_SAVE, TimeUnit.SECONDS);

@@ -1,6 +1,7 @@
 package io.github.qlora4j.trainer.data;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.FileSystems;
@@ -23,6 +24,10 @@ final class FilePatterns {
 
     private FilePatterns() {}
 
+    private static QloraException notFound(String key, String pattern, IOException e) {
+        return new QloraException(key + ": \"" + pattern + "\" cannot be looked up: " + Reason.of(e), e);
+    }
+
     /**
      * The files that names and globs stand for, in the order given, each once.
      *
@@ -37,8 +42,10 @@ final class FilePatterns {
             } catch (InvalidPathException | PatternSyntaxException e) {
                 throw new QloraException(
                         key + ": \"" + pattern + "\" is not a file name or glob: " + e.getMessage(), e);
-            } catch (IOException | UncheckedIOException e) {
-                throw new QloraException(key + ": \"" + pattern + "\" cannot be looked up: " + e.getMessage(), e);
+            } catch (IOException e) {
+                throw notFound(key, pattern, e);
+            } catch (UncheckedIOException e) {
+                throw notFound(key, pattern, e.getCause());
             }
         }
         if (files.isEmpty()) {

@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
+import java.util.function.BooleanSupplier;
 import java.util.function.IntPredicate;
 
 /** Continues rows of tokens, one at a time, with a cache. It borrows the decoder; for one thread at a time. */
@@ -81,10 +82,12 @@ public final class Generator {
      * Continues several prompts together, a token of each at a time, which costs less than one after another. Each row is
      * chosen as it would be alone; sums over rows side by side may be rounded otherwise.
      *
+     * @param cancelled asked before each token of all; true ends them as they are
      * @return in the order of the prompts
      * @throws QloraException if a prompt is empty or has an id that the model does not have
      */
-    public List<Output> generateEach(List<int[]> prompts, int maxNewTokens, Sampling sampling, Set<Integer> stopIds) {
+    public List<Output> generateEach(
+            List<int[]> prompts, int maxNewTokens, Sampling sampling, Set<Integer> stopIds, BooleanSupplier cancelled) {
         prompts.forEach(this::check);
         List<GrowingRow> rows = new ArrayList<>();
         try (NDManager manager = Torch.newManager()) {
@@ -96,7 +99,7 @@ public final class Generator {
             List<GrowingRow> growing = rows;
             while (true) {
                 growing = growing.stream().filter(row -> !row.ended()).toList();
-                if (growing.isEmpty()) {
+                if (growing.isEmpty() || cancelled.getAsBoolean()) {
                     return rows.stream().map(GrowingRow::output).toList();
                 }
                 int[] tokens = growing.stream().mapToInt(GrowingRow::last).toArray();

@@ -7,6 +7,8 @@ import io.github.qlora4j.trainer.model.Decoder;
 import io.github.qlora4j.trainer.report.Rss;
 import io.github.qlora4j.trainer.tokenizer.Tokenizer;
 import java.util.List;
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
 
 /**
  * How many instructions a model answers with exactly their {@code output}, greedily.
@@ -18,9 +20,14 @@ public record HeldOutAnswers(int right, int asked) {
 
     private static final int TOGETHER = 8;
 
-    /** Asks all of them, some at a time; none sees another. */
-    public static HeldOutAnswers of(
-            Decoder decoder, Tokenizer tokenizer, RowEncoder encoder, List<Row.Instruction> rows, int maxNewTokens) {
+    /** Asks all of them, some at a time; none sees another. Empty where it was cancelled, which is asked before each token. */
+    public static Optional<HeldOutAnswers> of(
+            Decoder decoder,
+            Tokenizer tokenizer,
+            RowEncoder encoder,
+            List<Row.Instruction> rows,
+            int maxNewTokens,
+            BooleanSupplier cancelled) {
         int right = 0;
         try (CachedDecoder cached = new CachedDecoder(decoder)) {
             cached.keepWeights(Rss.freeBytes() / 4);
@@ -31,7 +38,11 @@ public record HeldOutAnswers(int right, int asked) {
                         some.stream().map(encoder::prompt).toList(),
                         maxNewTokens,
                         Sampling.GREEDY,
-                        tokenizer.stopIds());
+                        tokenizer.stopIds(),
+                        cancelled);
+                if (cancelled.getAsBoolean()) {
+                    return Optional.empty();
+                }
                 for (int i = 0; i < some.size(); i++) {
                     if (tokenizer
                             .decode(outputs.get(i).outputIds(), true)
@@ -41,7 +52,7 @@ public record HeldOutAnswers(int right, int asked) {
                 }
             }
         }
-        return new HeldOutAnswers(right, rows.size());
+        return Optional.of(new HeldOutAnswers(right, rows.size()));
     }
 
     /** In percent. */

@@ -230,7 +230,7 @@ public final class LanguageModel implements AutoCloseable {
         List<int[]> ids = prompts.stream().map(this::encode).toList();
         synchronized (decoder) {
             cached.keepWeights(Rss.freeBytes() / 2);
-            return generator.generateEach(ids, maxNewTokens, sampling, stopIds).stream()
+            return generator.generateEach(ids, maxNewTokens, sampling, stopIds, () -> false).stream()
                     .map(output -> new Reply(
                             text(output.outputIds()), output.outputIds(), output.stopped(), output.tokensPerSecond()))
                     .toList();

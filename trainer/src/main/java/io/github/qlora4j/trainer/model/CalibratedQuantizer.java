@@ -131,9 +131,10 @@ public final class CalibratedQuantizer {
             }
             for (int i = 0; i < layers; i++) {
                 String prefix = CalibrationBlock.prefix(i);
+                requireFinite(files, i, chunks);
                 try (NDManager made = Torch.newManager();
                         CalibrationBlock block = new CalibrationBlock(config, files, i)) {
-                    method.quantize(made, block, chunks, prefix).forEach(writer::write);
+                    quantized(made, files, block, chunks, prefix).forEach(writer::write);
                     for (String name : CalibrationBlock.names(config)) {
                         if (!name.endsWith("_proj.weight")) {
                             writer.write(prefix + name, Torch.cast(made, block.get(name), block.stored(name)));
@@ -142,6 +143,30 @@ public final class CalibratedQuantizer {
                 }
                 progress.done(i + 1, layers);
             }
+        }
+    }
+
+    private Map<String, NDArray> quantized(
+            NDManager made,
+            ModelDirectory files,
+            CalibrationBlock block,
+            List<CalibrationBlock.Chunk> chunks,
+            String prefix) {
+        try {
+            return method.quantize(made, block, chunks, prefix);
+        } catch (QloraException e) {
+            throw e.getMessage().startsWith(files.path().toString())
+                    ? e
+                    : new QloraException(files.path() + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** What the texts are before a block: with weights that are damaged, no numbers any more. */
+    private static void requireFinite(ModelDirectory files, int block, List<CalibrationBlock.Chunk> chunks) {
+        if (!chunks.stream().allMatch(chunk -> Torch.isFinite(chunk.x()))) {
+            throw new QloraException(files.path() + ": "
+                    + (block == 0 ? "the embeddings" : "the results of block " + block + " (counted from 1)")
+                    + " are NaN or infinite for the calibration texts; a weight is damaged or far too large");
         }
     }
 

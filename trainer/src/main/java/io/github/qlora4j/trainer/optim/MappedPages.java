@@ -2,6 +2,7 @@ package io.github.qlora4j.trainer.optim;
 
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.io.IOException;
@@ -79,7 +80,7 @@ final class MappedPages implements PagedMemory {
             }
             pages = count;
         } catch (IOException e) {
-            throw noRoom(bytes, e.toString(), e);
+            throw noRoom(bytes, Reason.of(e), e);
         }
     }
 
@@ -114,7 +115,7 @@ final class MappedPages implements PagedMemory {
             memory = file.map(FileChannel.MapMode.READ_WRITE, (long) index * pageBytes, pageBytes);
         } catch (IOException e) {
             throw new QloraException(
-                    "a page of the optimizer's state in " + directory + " could not be mapped: " + e.getMessage(), e);
+                    "a page of the optimizer's state in " + directory + " could not be mapped: " + Reason.of(e), e);
         }
         NDManager tensors = manager.newSubManager();
         return new Mapping(

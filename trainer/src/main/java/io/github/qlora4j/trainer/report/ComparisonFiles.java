@@ -3,6 +3,7 @@ package io.github.qlora4j.trainer.report;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonArray;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.scheme.Granularity;
 import io.github.qlora4j.quant.scheme.SchemeNames;
 import java.io.IOException;
@@ -123,7 +124,7 @@ public final class ComparisonFiles {
             Files.writeString(directory.resolve("compare.json"), text(json(all)));
             Files.writeString(directory.resolve("layers.json"), text(layers));
         } catch (IOException e) {
-            throw new QloraException(directory + ": cannot be written: " + e, e);
+            throw new QloraException(directory + ": cannot be written: " + Reason.of(e), e);
         }
     }
 

@@ -19,6 +19,8 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.Logger;
 
 /**
  * {@code metrics.jsonl}: one JSON object a line, each written whole as it happens.
@@ -27,6 +29,7 @@ import java.util.List;
  * steps that a resumed run will make again, so that each step stands there once.
  */
 public final class MetricsFile implements AutoCloseable {
+    private static final Logger LOG = LogManager.getLogger(MetricsFile.class);
     private static final Gson GSON = new GsonBuilder().serializeNulls().create();
 
     private final Path file;
@@ -50,7 +53,7 @@ public final class MetricsFile implements AutoCloseable {
                     FileChannel.open(
                             file, StandardOpenOption.CREATE, StandardOpenOption.WRITE, StandardOpenOption.APPEND));
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be opened for writing: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be opened for writing: " + Reason.of(e), e);
         }
     }
 
@@ -86,7 +89,7 @@ public final class MetricsFile implements AutoCloseable {
         try {
             channel.force(false);
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         }
     }
 
@@ -95,33 +98,50 @@ public final class MetricsFile implements AutoCloseable {
         try {
             channel.close();
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         }
     }
 
     /**
      * Removes the lines of later steps, and lines that are no JSON object with a {@code step}; the rest keeps its bytes.
      *
+     * <p>A torn last line is what a kill leaves. Any other line that no run wrote is logged with its number: one that
+     * goes, and one that stays though its loss is no number.
+     *
      * @param file the metrics file; nothing is done where it is not there
-     * @param step the last step to keep, with its evaluations; 0 keeps evaluations from before the first step
+     * @param step the last step to keep; 0 keeps evaluations from before the first step
+     * @param withEvaluation whether that step's evaluation is kept too, or will be made again
      * @return how many lines were removed
      * @throws QloraException if the file cannot be read or replaced; it is then as it was
      */
-    public static int cutBackTo(Path file, long step) {
+    public static int cutBackTo(Path file, long step, boolean withEvaluation) {
         if (!Files.exists(file)) {
             return 0;
         }
         int removed = 0;
         StringBuilder kept = new StringBuilder();
         String text = text(file);
-        for (String line : text.lines().toList()) {
-            JsonObject object = parse(line);
-            if (object == null || stepOf(object) > step) {
+        List<String> lines = text.lines().toList();
+        OddLines unreadable = new OddLines(file, "no JSON object with a step: the line is taken out");
+        OddLines noNumber = new OddLines(file, "the loss is no number: the line is kept, but not drawn");
+        for (int i = 0; i < lines.size(); i++) {
+            JsonObject object = parse(lines.get(i));
+            if (object == null
+                    || stepOf(object) > step
+                    || !withEvaluation && stepOf(object) == step && object.has("eval_loss")) {
                 removed++;
+                if (object == null && i < lines.size() - 1) {
+                    unreadable.add(i + 1);
+                }
             } else {
-                kept.append(line).append('\n');
+                kept.append(lines.get(i)).append('\n');
+                if (!lossIsNumber(object, "loss") || !lossIsNumber(object, "eval_loss")) {
+                    noNumber.add(i + 1);
+                }
             }
         }
+        unreadable.log();
+        noNumber.log();
         // The last line may be whole but for its end.
         if (removed > 0 || kept.length() != text.length()) {
             replace(file, kept.toString());
@@ -158,7 +178,7 @@ public final class MetricsFile implements AutoCloseable {
                 throw e;
             }
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         }
     }
 
@@ -194,11 +214,42 @@ public final class MetricsFile implements AutoCloseable {
         }
     }
 
+    /** A loss that was not finite was written as null. */
+    private static boolean lossIsNumber(JsonObject line, String key) {
+        JsonElement loss = line.get(key);
+        return loss == null
+                || loss.isJsonNull()
+                || loss instanceof JsonPrimitive number && number.isNumber() && Double.isFinite(number.getAsDouble());
+    }
+
     private static void replace(Path file, String text) {
         try {
             AtomicFile.write(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be replaced: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be replaced: " + Reason.of(e), e);
+        }
+    }
+
+    /** Lines of a file with the same thing wrong: told once. */
+    private static final class OddLines {
+        private final Path file;
+        private final String what;
+        private int first;
+        private int count;
+
+        OddLines(Path file, String what) {
+            this.file = file;
+            this.what = what;
+        }
+
+        void add(int line) {
+            first = count++ == 0 ? line : first;
+        }
+
+        void log() {
+            if (count > 0) {
+                LOG.warn("{}:{}: {}{}", file, first, what, count > 1 ? " (and " + (count - 1) + " others so)" : "");
+            }
         }
     }
 }

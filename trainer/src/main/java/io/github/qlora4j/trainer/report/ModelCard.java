@@ -3,6 +3,7 @@ package io.github.qlora4j.trainer.report;
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -52,7 +53,7 @@ public record ModelCard(
         try {
             AtomicFile.write(file, out -> out.write(text().getBytes(StandardCharsets.UTF_8)));
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e.getMessage(), e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         }
     }
 

@@ -63,19 +63,29 @@ public final class Rss {
 
     /** What is left under the tightest limit of the control groups named in {@code /proc/self/cgroup}'s text. */
     static long cgroupFree(String groups, Path root) {
+        Matcher second = Pattern.compile("(?m)^0::/(.*)$").matcher(groups);
+        Matcher first =
+                Pattern.compile("(?m)^\\d+:(?:[^:]*,)?memory(?:,[^:]*)?:/(.*)$").matcher(groups);
+        // a container may see its own group at the top, and yet the name that the machine has for it
+        return Math.min(
+                least(root, second.find() ? second.group(1) : "", "memory.current", "memory.max"),
+                least(
+                        root.resolve("memory"),
+                        first.find() ? first.group(1) : "",
+                        "memory.usage_in_bytes",
+                        "memory.limit_in_bytes"));
+    }
+
+    /** The least that a group, or one that it is part of, has left. */
+    private static long least(Path top, String name, String used, String limit) {
         long least = Long.MAX_VALUE;
-        Matcher unified = Pattern.compile("(?m)^0::/(.*)$").matcher(groups);
-        if (unified.find()) {
-            Path group = root.resolve(unified.group(1)).normalize();
-            while (group != null && group.startsWith(root)) {
-                long used = number(group.resolve("memory.current")) - reclaimable(group.resolve("memory.stat"));
-                least = Math.min(least, left(number(group.resolve("memory.max")), used));
-                group = group.getParent();
-            }
+        Path group = top.resolve(name).normalize();
+        while (group != null && group.startsWith(top)) {
+            long taken = number(group.resolve(used)) - reclaimable(group.resolve("memory.stat"));
+            least = Math.min(least, left(number(group.resolve(limit)), taken));
+            group = group.getParent();
         }
-        Path first = root.resolve("memory");
-        long used = number(first.resolve("memory.usage_in_bytes")) - reclaimable(first.resolve("memory.stat"));
-        return Math.min(least, left(number(first.resolve("memory.limit_in_bytes")), used));
+        return least;
     }
 
     /** -1 stands for a limit that is not set. */
@@ -85,8 +95,14 @@ public final class Rss {
 
     /** Cached file pages count as used and are given back on demand. */
     private static long reclaimable(Path stat) {
-        Matcher found = Pattern.compile("(?m)^(?:total_)?inactive_file (\\d+)$").matcher(text(stat));
-        return found.find() ? Long.parseLong(found.group(1)) : 0;
+        Matcher found =
+                Pattern.compile("(?m)^(?:total_)?inactive_file (\\d{1,18})$").matcher(text(stat));
+        long pages = 0;
+        while (found.find()) {
+            // with and without the groups below
+            pages = Math.max(pages, Long.parseLong(found.group(1)));
+        }
+        return pages;
     }
 
     private static long number(Path file) {

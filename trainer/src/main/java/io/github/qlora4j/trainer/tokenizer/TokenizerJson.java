@@ -17,7 +17,7 @@ final class TokenizerJson {
     private TokenizerJson() {}
 
     static void check(Path file, JsonObject root) {
-        checkNumbers(file, root);
+        checkValues(file, root);
         if (root.get("post_processor") instanceof JsonObject processor) {
             checkProcessor(file, processor);
         }
@@ -28,17 +28,35 @@ final class TokenizerJson {
         }
     }
 
-    /** A number beyond the doubles is JSON, but not for the library. */
-    private static void checkNumbers(Path file, JsonElement value) {
+    /** A number beyond the doubles, or half of a surrogate pair, is JSON, but not for the library. */
+    private static void checkValues(Path file, JsonElement value) {
         if (value instanceof JsonObject object) {
-            object.asMap().values().forEach(each -> checkNumbers(file, each));
+            object.asMap().forEach((key, each) -> {
+                checkText(file, key);
+                checkValues(file, each);
+            });
         } else if (value instanceof JsonArray array) {
-            array.forEach(each -> checkNumbers(file, each));
+            array.forEach(each -> checkValues(file, each));
+        } else if (JsonFile.isString(value)) {
+            checkText(file, value.getAsString());
         } else if (value instanceof JsonPrimitive number
                 && number.isNumber()
                 && !Double.isFinite(number.getAsDouble())) {
             throw new QloraException(file + ": the number " + JsonFile.show(number)
                     + " is too large. Copy the file anew from where the model came from.");
+        }
+    }
+
+    private static void checkText(Path file, String text) {
+        for (int i = 0; i < text.length(); i++) {
+            if (Character.isSurrogate(text.charAt(i))) {
+                if (i + 1 == text.length() || !Character.isSurrogatePair(text.charAt(i), text.charAt(i + 1))) {
+                    throw new QloraException(
+                            file + ": the text " + JsonFile.show(new JsonPrimitive(text))
+                                    + " has half of a surrogate pair in it. Copy the file anew from where the model came from.");
+                }
+                i++;
+            }
         }
     }
 

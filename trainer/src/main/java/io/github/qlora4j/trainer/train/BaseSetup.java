@@ -154,7 +154,7 @@ public final class BaseSetup {
             }
             return stamp;
         } catch (IOException e) {
-            throw new QloraException("model.path: " + directory + " cannot be read: " + e, e);
+            throw new QloraException("model.path: " + directory + " cannot be read: " + Reason.of(e), e);
         }
     }
 

@@ -3,6 +3,7 @@ package io.github.qlora4j.trainer.train;
 import io.github.qlora4j.peft.Adapter;
 import io.github.qlora4j.peft.AdapterConfigFile;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.trainer.optim.Optimizer;
 import java.io.IOException;
 import java.io.InputStream;
@@ -64,7 +65,7 @@ final class Checkpoint {
         } catch (IOException e) {
             discard(beside, e);
             String gone = Files.isDirectory(target.getParent()) ? "" : "; was training.output_dir moved or deleted?";
-            throw new QloraException(target + ": the checkpoint cannot be written: " + e + gone, e);
+            throw new QloraException(target + ": the checkpoint cannot be written: " + Reason.of(e) + gone, e);
         } catch (QloraException e) {
             discard(beside, e);
             throw e;
@@ -106,7 +107,7 @@ final class Checkpoint {
                     throw new QloraException(file + ": is damaged: its sha256 is not the one it was written with");
                 }
             } catch (IOException e) {
-                throw new QloraException(file + ": cannot be read: " + e, e);
+                throw new QloraException(file + ": cannot be read: " + Reason.of(e), e);
             }
         }
         return state;

@@ -5,10 +5,13 @@ import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Torch;
+import io.github.qlora4j.trainer.data.Batch;
 import io.github.qlora4j.trainer.data.BatchPlan;
 import io.github.qlora4j.trainer.data.Dataset;
 import io.github.qlora4j.trainer.data.PackedRows;
 import io.github.qlora4j.trainer.model.Decoder;
+import java.util.Optional;
+import java.util.function.BooleanSupplier;
 
 /**
  * The mean loss over the learned tokens of a dataset.
@@ -26,21 +29,30 @@ public record Evaluation(double loss, long learnedTokens) {
      * @throws QloraException if the loss is not finite; the message says what in the base is not
      */
     public static Evaluation of(Decoder decoder, Dataset data, int batchSize) {
-        double[] sum = new double[1];
-        long[] learned = new long[1];
-        BatchPlan.inOrder(data, batchSize).forEach(batch -> {
+        return of(decoder, data, batchSize, () -> false).orElseThrow();
+    }
+
+    /** As {@link #of(Decoder, Dataset, int)}; empty where it was cancelled, which is asked before each batch. */
+    static Optional<Evaluation> of(Decoder decoder, Dataset data, int batchSize, BooleanSupplier cancelled) {
+        double sum = 0;
+        long learned = 0;
+        Iterable<Batch> batches = BatchPlan.inOrder(data, batchSize)::iterator;
+        for (Batch batch : batches) {
+            if (cancelled.getAsBoolean()) {
+                return Optional.empty();
+            }
             PackedRows packed = batch.packed();
             try (NDManager pass = Torch.newManager()) {
                 NDArray x = decoder.encode(pass, packed);
                 NDList result = decoder.loss(pass, x, packed, 1.0, false);
-                sum[0] += result.get(0).getDouble();
-                learned[0] += packed.learned();
+                sum += result.get(0).getDouble();
+                learned += packed.learned();
             }
-        });
-        if (!Double.isFinite(sum[0])) {
+        }
+        if (!Double.isFinite(sum)) {
             throw new QloraException("the loss over the evaluation rows is not finite: " + decoder.whyNotFinite());
         }
-        return new Evaluation(sum[0] / learned[0], learned[0]);
+        return Optional.of(new Evaluation(sum / learned, learned));
     }
 
     /** {@code exp(loss)}. */

@@ -18,6 +18,7 @@ import io.github.qlora4j.trainer.report.StepMetrics;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.concurrent.atomic.AtomicBoolean;
 
@@ -31,6 +32,7 @@ final class Loop {
     private final int total;
     private final Path metricsFile;
     private BestEvaluation best = BestEvaluation.NONE;
+    private boolean evaluationDue;
     private double lastLoss = Double.NaN;
     private final List<Row.Instruction> questions;
     private HeldOutAnswers before;
@@ -50,23 +52,34 @@ final class Loop {
                 before = new HeldOutAnswers(point.state().answeredBefore(), questions.size());
             }
             best = point.state().best();
+            evaluationDue = point.state().evaluationDue();
         });
     }
 
     TrainingResult run() {
         int done =
                 run.resumed().map(p -> Math.toIntExact(p.state().globalStep())).orElse(0);
-        MetricsFile.cutBackTo(metricsFile, done);
+        MetricsFile.cutBackTo(metricsFile, done, !evaluationDue);
         Outcome outcome = new Outcome(run, total);
         outcome.begin(done);
         if (!questions.isEmpty() && before == null) {
-            before = answers();
+            Optional<HeldOutAnswers> answers = answers();
+            if (answers.isEmpty()) {
+                // cancelled: with a step made, they could not be had any more
+                return result(done, false);
+            }
+            before = answers.get();
             run.listener().answered(before, null);
         }
         Schedule schedule = run.schedule();
         boolean stopped = false;
         try (MetricsFile metrics = MetricsFile.open(metricsFile)) {
-            while (done < total && !stopped) {
+            if (evaluationDue) {
+                stopped = evaluate(metrics, done);
+                metrics.sync();
+                save(done);
+            }
+            while (done < total && !stopped && !evaluationDue) {
                 step(metrics, done + 1, schedule.learningRate(done));
                 done++;
                 if (evaluationIsDue(done)) {
@@ -83,11 +96,15 @@ final class Loop {
                 }
             }
         }
-        boolean finished = done >= total || stopped;
+        boolean finished = (done >= total || stopped) && !evaluationDue;
         outcome.end(done, finished, best);
         if (finished && !questions.isEmpty()) {
-            run.listener().answered(before, answers());
+            answers().ifPresent(after -> run.listener().answered(before, after));
         }
+        return result(done, finished);
+    }
+
+    private TrainingResult result(int done, boolean finished) {
         return new TrainingResult(
                 run.directory().path(),
                 done,
@@ -120,9 +137,15 @@ final class Loop {
         }
     }
 
-    private HeldOutAnswers answers() {
+    /** Empty where the run was cancelled meanwhile. */
+    private Optional<HeldOutAnswers> answers() {
         return HeldOutAnswers.of(
-                run.decoder(), run.tokenizer(), run.data().encoder(), questions, training.generationMaxNewTokens());
+                run.decoder(),
+                run.tokenizer(),
+                run.data().encoder(),
+                questions,
+                training.generationMaxNewTokens(),
+                cancelled::get);
     }
 
     /** The first step is a sign of life, and the last one ends the list, however far apart the others are. */
@@ -149,11 +172,16 @@ final class Loop {
         };
     }
 
-    /** Whether to stop early. */
+    /** Whether to stop early. An evaluation that is cancelled is due when the run goes on. */
     private boolean evaluate(MetricsFile metrics, int step) {
         long start = System.nanoTime();
-        Evaluation evaluation =
-                Evaluation.of(run.decoder(), run.data().eval().orElseThrow(), training.perDeviceEvalBatchSize());
+        Optional<Evaluation> made = Evaluation.of(
+                run.decoder(), run.data().eval().orElseThrow(), training.perDeviceEvalBatchSize(), cancelled::get);
+        evaluationDue = made.isEmpty();
+        if (evaluationDue) {
+            return false;
+        }
+        Evaluation evaluation = made.get();
         EvalMetrics line = new EvalMetrics(
                 step,
                 plan.epochAfter(step),
@@ -182,6 +210,7 @@ final class Loop {
                 best.loss(),
                 best.step(),
                 best.withoutGain(),
+                evaluationDue,
                 before == null ? null : before.right(),
                 ResolvedYaml.write(run.config(), Outcome.provenance(run)),
                 Outcome.versions(),

@@ -3,6 +3,7 @@ package io.github.qlora4j.trainer.train;
 import io.github.qlora4j.peft.Adapter;
 import io.github.qlora4j.peft.AdapterConfigFile;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.trainer.config.ResolvedYaml;
 import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.report.AtomicFile;
@@ -153,7 +154,7 @@ final class Outcome {
         try {
             AtomicFile.write(file, content);
         } catch (IOException e) {
-            throw new QloraException(file + ": cannot be written: " + e, e);
+            throw new QloraException(file + ": cannot be written: " + Reason.of(e), e);
         }
     }
 }

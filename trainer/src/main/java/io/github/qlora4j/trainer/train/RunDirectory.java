@@ -1,6 +1,7 @@
 package io.github.qlora4j.trainer.train;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
@@ -77,7 +78,7 @@ final class RunDirectory implements AutoCloseable {
         } catch (OverlappingFileLockException e) {
             // another run of this JVM, by another class loader: the same answer
         } catch (IOException e) {
-            throw new QloraException("training.output_dir: " + path + " cannot be written: " + e, e);
+            throw new QloraException("training.output_dir: " + path + " cannot be written: " + Reason.of(e), e);
         } finally {
             if (lock == null) {
                 letGo(held, channel);
@@ -120,7 +121,7 @@ final class RunDirectory implements AutoCloseable {
                     .sorted(Comparator.comparingLong(RunDirectory::step).reversed())
                     .toList();
         } catch (IOException e) {
-            throw new QloraException(path + ": cannot be listed: " + e, e);
+            throw new QloraException(path + ": cannot be listed: " + Reason.of(e), e);
         }
     }
 
@@ -151,7 +152,7 @@ final class RunDirectory implements AutoCloseable {
                     .toList()
                     .forEach(RunDirectory::delete);
         } catch (IOException e) {
-            throw new QloraException(path + ": cannot be listed: " + e, e);
+            throw new QloraException(path + ": cannot be listed: " + Reason.of(e), e);
         }
     }
 
@@ -188,7 +189,7 @@ final class RunDirectory implements AutoCloseable {
                         + " free\n  Free some room, choose another disk, or lower training.save_total_limit.");
             }
         } catch (IOException e) {
-            throw new QloraException(path + ": the free space cannot be read: " + e, e);
+            throw new QloraException(path + ": the free space cannot be read: " + Reason.of(e), e);
         }
     }
 
@@ -215,7 +216,7 @@ final class RunDirectory implements AutoCloseable {
                 }
             });
         } catch (IOException e) {
-            throw new QloraException(target + ": cannot be deleted: " + e, e);
+            throw new QloraException(target + ": cannot be deleted: " + Reason.of(e), e);
         }
     }
 
@@ -224,7 +225,7 @@ final class RunDirectory implements AutoCloseable {
             try {
                 channel.close();
             } catch (IOException e) {
-                throw new QloraException("the lock of the output directory cannot be closed: " + e, e);
+                throw new QloraException("the lock of the output directory cannot be closed: " + Reason.of(e), e);
             }
         }
     }
@@ -234,7 +235,7 @@ final class RunDirectory implements AutoCloseable {
         try {
             lock.release();
         } catch (IOException e) {
-            throw new QloraException(path + ": the lock cannot be released: " + e, e);
+            throw new QloraException(path + ": the lock cannot be released: " + Reason.of(e), e);
         } finally {
             letGo(held, channel);
         }

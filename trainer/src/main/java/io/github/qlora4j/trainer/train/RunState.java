@@ -29,6 +29,7 @@ import java.util.TreeMap;
  * @param bestEvalLoss the lowest so far, or null
  * @param bestStep the step it was measured at
  * @param evaluationsWithoutGain evaluations since then, for early stopping
+ * @param evaluationDue the step's evaluation was broken off, and comes before the next step
  * @param answeredBefore held-out instructions answered right before the first step, or null
  * @param config the resolved configuration as YAML
  * @param versions what wrote it
@@ -44,13 +45,14 @@ record RunState(
         Double bestEvalLoss,
         long bestStep,
         int evaluationsWithoutGain,
+        boolean evaluationDue,
         Integer answeredBefore,
         String config,
         Map<String, String> versions,
         Map<String, String> files) {
 
     static final String FILE = "trainer_state.json";
-    static final int FORMAT = 1;
+    static final int FORMAT = 2;
     private static final long LARGEST = 16L << 20;
     private static final Gson GSON = new GsonBuilder()
             .setPrettyPrinting()
@@ -73,6 +75,7 @@ record RunState(
                 bestEvalLoss,
                 bestStep,
                 evaluationsWithoutGain,
+                evaluationDue,
                 answeredBefore,
                 config,
                 versions,
@@ -113,6 +116,7 @@ record RunState(
                 keys.isNull("bestEvalLoss") ? null : keys.number("bestEvalLoss"),
                 keys.whole("bestStep", step),
                 (int) keys.whole("evaluationsWithoutGain", step),
+                keys.flag("evaluationDue"),
                 keys.isNull("answeredBefore") ? null : (int) keys.whole("answeredBefore", Integer.MAX_VALUE),
                 keys.text("config"),
                 keys.texts("versions"),
@@ -147,6 +151,13 @@ record RunState(
                 return value.getAsLong();
             }
             throw wrong(key, "a whole number from 0 to " + most);
+        }
+
+        boolean flag(String key) {
+            if (json.get(key) instanceof JsonPrimitive value && value.isBoolean()) {
+                return value.getAsBoolean();
+            }
+            throw wrong(key, "true or false");
         }
 
         double number(String key) {

@@ -62,7 +62,10 @@ public final class Trainer {
         }
     }
 
-    /** Asks the run to save a checkpoint after the step it is in, and to stop. */
+    /**
+     * Asks the run to save a checkpoint after the step it is in, and to stop. An evaluation is broken off, and made when
+     * the run goes on; so are answers before the first step, with which nothing is saved, and answers after the last.
+     */
     public void cancel() {
         cancelled.set(true);
     }

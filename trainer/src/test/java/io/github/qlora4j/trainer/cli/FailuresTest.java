@@ -63,6 +63,12 @@ class FailuresTest {
     }
 
     @Test
+    void nativeLibrary_thatFailedBefore_isTheSameError() {
+        failed(new NoClassDefFoundError("Could not initialize class com.sun.jna.NativeLibrary"), false);
+        assertThat(err.toString()).contains("a native library cannot be loaded", "DJL_CACHE_DIR");
+    }
+
+    @Test
     void missingFile_isNamed() {
         failed(new NoSuchFileException("models/none"), false);
         assertThat(err.toString()).contains("models/none: no such file or directory");

@@ -10,6 +10,7 @@ import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.AwqConfig;
 import io.github.qlora4j.quant.GptqConfig;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.SafetensorsWriter;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
@@ -19,6 +20,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -162,6 +164,31 @@ class CalibratedQuantizerTest {
         assertThat(mean(differences(model, name)))
                 .as("that quantization changes anything")
                 .isGreaterThan(0.1);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"gptq", "awq"})
+    void weightsThatSpoilTheTextsAreToldWithTheModel(String name) throws IOException {
+        Path damaged = Files.createDirectory(dir.resolve("damaged"));
+        Files.copy(model.resolve("config.json"), damaged.resolve("config.json"));
+        Map<String, NDArray> tensors = new TreeMap<>();
+        try (ModelDirectory files = ModelDirectory.open(model);
+                NDManager manager = Torch.newManager()) {
+            for (String tensor : files.names()) {
+                tensors.put(tensor, files.read(manager, tensor));
+            }
+            String down = "model.layers.0.mlp.down_proj.weight";
+            float[] huge = new float[64 * 128];
+            Arrays.fill(huge, 3e38f);
+            tensors.put(down, Torch.ofFloats(manager, huge, 64, 128));
+            SafetensorsWriter.writeAll(damaged.resolve("model.safetensors"), Map.of("format", "pt"), tensors);
+        }
+        CalibratedQuantizer quantizer = new CalibratedQuantizer(method(name), 1 << 20);
+        assertThatThrownBy(() -> quantizer.quantize(damaged, dir.resolve("output"), rows("texts"), (b, a) -> {}))
+                .isInstanceOf(QloraException.class)
+                .hasMessageStartingWith(damaged + ": ")
+                .hasMessageNotContaining("TorchScript");
+        assertThat(dir.resolve("output")).doesNotExist();
     }
 
     @Test

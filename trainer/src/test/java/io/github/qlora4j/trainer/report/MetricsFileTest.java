@@ -7,6 +7,15 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+import org.apache.logging.log4j.Level;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.core.LogEvent;
+import org.apache.logging.log4j.core.Logger;
+import org.apache.logging.log4j.core.appender.AbstractAppender;
+import org.apache.logging.log4j.core.config.Configurator;
+import org.apache.logging.log4j.core.config.Property;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -70,7 +79,7 @@ class MetricsFileTest {
     void cutBackTo_keepsStepsUpToTheCheckpoint_byteForByte() throws IOException {
         Path file = written(5);
         String before = Files.readString(file);
-        assertThat(MetricsFile.cutBackTo(file, 3)).isEqualTo(2);
+        assertThat(MetricsFile.cutBackTo(file, 3, true)).isEqualTo(2);
         String after = Files.readString(file);
         assertThat(before).startsWith(after);
         assertThat(MetricsFile.read(file))
@@ -82,7 +91,7 @@ class MetricsFileTest {
     void cutBackTo_removesATornLastLine_andTheNextLineStandsAlone() throws IOException {
         Path file = written(2);
         Files.writeString(file, "{\"step\":3,\"epo", StandardOpenOption.APPEND);
-        assertThat(MetricsFile.cutBackTo(file, 2)).isEqualTo(1);
+        assertThat(MetricsFile.cutBackTo(file, 2, true)).isEqualTo(1);
         try (MetricsFile metrics = MetricsFile.open(file)) {
             metrics.write(step(3));
         }
@@ -95,7 +104,7 @@ class MetricsFileTest {
     void cutBackTo_givesALineThatLacksItsEndOne() throws IOException {
         Path file = written(1);
         Files.writeString(file, "{\"step\":2}", StandardOpenOption.APPEND);
-        MetricsFile.cutBackTo(file, 2);
+        MetricsFile.cutBackTo(file, 2, true);
         try (MetricsFile metrics = MetricsFile.open(file)) {
             metrics.write(step(3));
         }
@@ -108,7 +117,7 @@ class MetricsFileTest {
     void cutBackTo_survivesZerosThatAPowerLossLeft() throws IOException {
         Path file = written(1);
         Files.write(file, new byte[100], StandardOpenOption.APPEND);
-        assertThat(MetricsFile.cutBackTo(file, 9)).isEqualTo(1);
+        assertThat(MetricsFile.cutBackTo(file, 9, true)).isEqualTo(1);
         assertThat(MetricsFile.read(file)).extracting(JsonObject::size).containsExactly(10);
     }
 
@@ -117,13 +126,48 @@ class MetricsFileTest {
         Path file = Files.writeString(
                 dir.resolve("metrics.jsonl"),
                 "{\"step\":0}\n{\"step\":\"x\"}\n{\"step\":[1]}\n{}\n7\n{\"step\":-1}\n{\"step\":1}\n");
-        assertThat(MetricsFile.cutBackTo(file, 1)).isEqualTo(5);
+        assertThat(MetricsFile.cutBackTo(file, 1, true)).isEqualTo(5);
         assertThat(Files.readString(file)).isEqualTo("{\"step\":0}\n{\"step\":1}\n");
     }
 
     @Test
+    void cutBackTo_tellsOfLinesThatNoRunWrote_butNotOfATornLastOne() throws IOException {
+        Path file = Files.writeString(
+                dir.resolve("metrics.jsonl"),
+                "{\"step\":1,\"loss\":2.5}\n{\"step\":2,\"loss\":\"a\"}\nnotes\n{\"step\":3,\"eval_loss\":1e999}\n"
+                        + "{\"step\":4,\"loss\":null}\n{\"step\":9,\"loss\":\"x\"}\n{\"st");
+        List<String> said = said(() -> MetricsFile.cutBackTo(file, 4, true));
+        assertThat(said)
+                .containsExactly(
+                        file + ":3: no JSON object with a step: the line is taken out",
+                        file + ":2: the loss is no number: the line is kept, but not drawn (and 1 others so)");
+        assertThat(Files.readAllLines(file)).hasSize(4);
+    }
+
+    private static List<String> said(Runnable what) {
+        List<String> said = new ArrayList<>();
+        AbstractAppender appender = new AbstractAppender("said", null, null, false, Property.EMPTY_ARRAY) {
+            @Override
+            public void append(LogEvent event) {
+                said.add(event.getMessage().getFormattedMessage());
+            }
+        };
+        appender.start();
+        Configurator.setLevel(MetricsFile.class.getName(), Level.WARN);
+        Logger logger = (Logger) LogManager.getLogger(MetricsFile.class);
+        logger.addAppender(appender);
+        try {
+            what.run();
+        } finally {
+            logger.removeAppender(appender);
+            Configurator.setLevel(MetricsFile.class.getName(), Level.ERROR);
+        }
+        return said;
+    }
+
+    @Test
     void cutBackTo_aFileThatIsNotThere_doesNothing() {
-        assertThat(MetricsFile.cutBackTo(dir.resolve("none.jsonl"), 1)).isZero();
+        assertThat(MetricsFile.cutBackTo(dir.resolve("none.jsonl"), 1, true)).isZero();
         assertThat(dir).isEmptyDirectory();
     }
 }

@@ -55,6 +55,28 @@ class RssTest {
     }
 
     @Test
+    void firstVersionOfControlGroups_theProcessesOwnCounts() throws IOException {
+        Path outer = Files.createDirectories(root.resolve("memory/outer"));
+        Path inner = Files.createDirectories(outer.resolve("inner"));
+        Files.writeString(root.resolve("memory/memory.limit_in_bytes"), "9223372036854771712\n");
+        Files.writeString(outer.resolve("memory.limit_in_bytes"), "2000\n");
+        Files.writeString(outer.resolve("memory.usage_in_bytes"), "100\n");
+        Files.writeString(inner.resolve("memory.limit_in_bytes"), "1000\n");
+        Files.writeString(inner.resolve("memory.usage_in_bytes"), "700\n");
+        Files.writeString(inner.resolve("memory.stat"), "inactive_file 50\ntotal_inactive_file 150\n");
+        String groups = "9:name=systemd:/\n4:memory:/outer/inner\n0::/\n";
+        assertThat(Rss.cgroupFree(groups, root)).isEqualTo(1000 - (700 - 150));
+    }
+
+    @Test
+    void firstVersionOfControlGroups_aContainerSeesItsOwnAtTheTop() throws IOException {
+        Path top = Files.createDirectories(root.resolve("memory"));
+        Files.writeString(top.resolve("memory.limit_in_bytes"), "1000\n");
+        Files.writeString(top.resolve("memory.usage_in_bytes"), "700\n");
+        assertThat(Rss.cgroupFree("4:cpu,memory:/docker/0a1b\n", root)).isEqualTo(300);
+    }
+
+    @Test
     void noControlGroup_noLimit() {
         assertThat(Rss.cgroupFree("", root)).isEqualTo(Long.MAX_VALUE);
     }

@@ -65,6 +65,23 @@ class DamagedTokenizerTest {
     }
 
     @Test
+    void halfOfASurrogatePairIsAnError_whereTheLibraryWouldEndTheJvm() throws IOException {
+        JsonObject root = golden("spm");
+        root.addProperty("here", "here");
+        for (String half : List.of("\\ud800", "\\udc00", "a\\ud83d", "\\ud83dx", "\\ude00\\ud83d")) {
+            for (String place : List.of("\"here\":", ":\"here\"")) {
+                String text = root.toString().replace(place, place.replace("here", half));
+                assertThatThrownBy(() -> load(text))
+                        .isInstanceOf(QloraException.class)
+                        .hasMessageContainingAll("tokenizer.json", "surrogate");
+            }
+        }
+        JsonObject whole = golden("spm");
+        whole.getAsJsonObject("decoder").addProperty("x", "here");
+        load(whole.toString().replace("here", "\\ud83d\\ude00"));
+    }
+
+    @Test
     void aTemplateWithoutThePlaceOfTheTextIsAnError() throws IOException {
         JsonObject root = golden("spm");
         root.getAsJsonObject("post_processor").add("single", new JsonArray());
@@ -106,7 +123,11 @@ class DamagedTokenizerTest {
     }
 
     private void load(JsonObject root) throws IOException {
-        Files.writeString(temp.resolve("tokenizer.json"), root.toString());
+        load(root.toString());
+    }
+
+    private void load(String json) throws IOException {
+        Files.writeString(temp.resolve("tokenizer.json"), json);
         try (Tokenizer tokenizer = Tokenizer.load(temp)) {
             tokenizer.encode("the 🙂 teacher </s> \t龘");
             tokenizer.encodeWithSpecialTokens("x <s> y");

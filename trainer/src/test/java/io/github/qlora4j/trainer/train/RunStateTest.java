@@ -17,7 +17,20 @@ import org.junit.jupiter.params.provider.CsvSource;
 class RunStateTest {
 
     private static final RunState STATE = new RunState(
-            RunState.FORMAT, 7, 9, 2, "d", "b", 1.5, 6, 1, null, "model: {}", Map.of("java", "17"), Map.of("f", "00"));
+            RunState.FORMAT,
+            7,
+            9,
+            2,
+            "d",
+            "b",
+            1.5,
+            6,
+            1,
+            false,
+            null,
+            "model: {}",
+            Map.of("java", "17"),
+            Map.of("f", "00"));
 
     @TempDir
     Path temp;
@@ -36,8 +49,10 @@ class RunStateTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "\"format\": 1,|",
-                "\"format\": 1|\"format\": 2",
+                "\"format\": 2,|",
+                "\"format\": 2|\"format\": 1",
+                "\"evaluationDue\": false,|",
+                "\"evaluationDue\": false|\"evaluationDue\": 0",
                 "\"globalStep\": 7|\"globalStep\": -7",
                 "\"globalStep\": 7|\"globalStep\": 7.5",
                 "\"globalStep\": 7|\"globalStep\": 1e99",

@@ -7,6 +7,7 @@ import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.trainer.config.ConfigFile;
 import io.github.qlora4j.trainer.config.LoadedConfig;
+import io.github.qlora4j.trainer.report.EvalMetrics;
 import io.github.qlora4j.trainer.report.MetricsFile;
 import io.github.qlora4j.trainer.report.StepMetrics;
 import java.io.IOException;
@@ -135,6 +136,61 @@ class TrainerTest {
         assertThat(losses(parts)).isEqualTo(losses(whole)).hasSize(STEPS);
         assertThat(parts.resolve("checkpoint-6").resolve("optimizer.safetensors"))
                 .hasSameBinaryContentAs(whole.resolve("checkpoint-6").resolve("optimizer.safetensors"));
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {2, 3, 6})
+    void evaluationThatIsBrokenOff_isMadeOnResume(int cancelledAt) throws IOException {
+        String[] options = {"data.eval=" + rows, "training.eval_steps=1", "training.load_best_model_at_end=true"};
+        Path whole = temp.resolve("whole");
+        train(config(whole, options), Trainer.Start.NEW, NOBODY);
+
+        Path parts = temp.resolve("parts");
+        Trainer[] trainer = new Trainer[1];
+        List<Long> evaluated = new ArrayList<>();
+        RunListener listener = new RunListener() {
+            @Override
+            public void step(StepMetrics metrics) {
+                if (metrics.step() == cancelledAt && evaluated.size() < cancelledAt) {
+                    trainer[0].cancel();
+                }
+            }
+
+            @Override
+            public void evaluated(EvalMetrics metrics) {
+                evaluated.add(metrics.step());
+            }
+        };
+        trainer[0] = Trainer.builder()
+                .setConfig(config(parts, options))
+                .optListener(listener)
+                .build();
+        assertThat(trainer[0].train().finished()).isFalse();
+        assertThat(evaluated).hasSize(cancelledAt - 1);
+        assertThat(parts.resolve("checkpoint-" + cancelledAt)).isDirectory();
+
+        assertThat(train(config(parts, options), Trainer.Start.RESUME, listener).finished())
+                .isTrue();
+        assertThat(evaluated).containsExactly(1L, 2L, 3L, 4L, 5L, 6L);
+        assertThat(parts.resolve("adapter_model.safetensors"))
+                .hasSameBinaryContentAs(whole.resolve("adapter_model.safetensors"));
+        assertThat(evalLosses(parts)).isEqualTo(evalLosses(whole)).hasSize(STEPS);
+    }
+
+    @Test
+    void answersBeforeTheFirstStep_thatAreBrokenOff_leaveNothing() throws IOException {
+        Path out = temp.resolve("run");
+        String[] options = {
+            "data.eval=" + rows, "training.predict_with_generate=true", "training.generation_max_new_tokens=4"
+        };
+        Trainer trainer = Trainer.builder().setConfig(config(out, options)).build();
+        trainer.cancel();
+        TrainingResult result = trainer.train();
+        assertThat(result.finished()).isFalse();
+        assertThat(result.steps()).isZero();
+        assertThat(out.resolve("adapter_model.safetensors")).doesNotExist();
+        assertThat(train(config(out, options), Trainer.Start.RESUME, NOBODY).finished())
+                .isTrue();
     }
 
     @Test
@@ -385,9 +441,17 @@ class TrainerTest {
     }
 
     private static List<Double> losses(Path out) {
+        return values(out, "loss");
+    }
+
+    private static List<Double> evalLosses(Path out) {
+        return values(out, "eval_loss");
+    }
+
+    private static List<Double> values(Path out, String key) {
         return MetricsFile.read(out.resolve("metrics.jsonl")).stream()
-                .filter(l -> l.has("loss"))
-                .map(l -> l.get("loss").getAsDouble())
+                .filter(l -> l.has(key))
+                .map(l -> l.get(key).getAsDouble())
                 .toList();
     }
 }
