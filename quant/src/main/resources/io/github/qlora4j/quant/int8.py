@@ -33,6 +33,10 @@ def int8_dense(target: Tensor, cb: Tensor, scb: Tensor, window: int) -> Tensor:
       torch.copy_(targets[i], torch.mul_(torch.to(codes[i], 6), parts[i]))
   return target
 
+# Columns [1, n] of x; index_select takes one core for it, and six times as long.
+def columns_of(x: Tensor, columns: Tensor) -> Tensor:
+  return torch.gather(x, 1, torch.expand(columns, [torch.size(x, 0), -1]))
+
 # Integer products as numbers of `like`'s dtype; largest [tokens, 1] and scb [1, out] are the scales, bias is a list of
 # one or none, added in float32.
 def int8_scaled(products: Tensor, largest: Tensor, scb: Tensor, bias: List[Tensor], like: Tensor) -> Tensor:
@@ -52,14 +56,16 @@ def int8_product(x: Tensor, cb: Tensor, scb: Tensor, bias: List[Tensor], thresho
   if threshold > 0.:
     found = torch.ge(torch.amax(size, [0]), threshold)
     if bool(torch.any(found)):
-      columns = [torch.view(torch.nonzero(found), [-1])]
-      some = torch.index_select(size, 1, columns[0])
-      torch.index_copy_(size, 1, columns[0], torch.masked_fill_(some, torch.ge(some, threshold), 0.))
+      columns = [torch.unsqueeze(torch.view(torch.nonzero(found), [-1]), 0)]
+      some = columns_of(size, columns[0])
+      at = torch.expand(columns[0], [torch.size(size, 0), -1])
+      torch.scatter_(size, 1, at, torch.masked_fill_(some, torch.ge(some, threshold), 0.))
   largest = torch.unsqueeze(torch.to(torch.amax(size, [1]), 6), 1)
   codes = torch.mul_(torch.to(h, 6), int8_scales(torch.squeeze(largest, 1)))
   codes = torch.to(torch.round_(codes), 1)
   if len(columns) > 0:
-    codes = torch.index_fill_(codes, 1, columns[0], 0)
+    ones = torch.ones([1, torch.size(x, 1)], dtype=1)
+    codes = torch.mul_(codes, torch.scatter_(ones, 1, columns[0], 0))
   products = torch._int_mm(codes, torch.t(cb))
   scales = torch.unsqueeze(scb, 0)
   window = max(1, 262144 // torch.size(products, 1))
@@ -73,7 +79,7 @@ def int8_product(x: Tensor, cb: Tensor, scb: Tensor, bias: List[Tensor], thresho
     for i in range(len(targets)):
       torch.copy_(targets[i], int8_scaled(parts[i], rows[i], scales, bias, x))
   if len(columns) > 0:
-    weights = torch.mul(torch.index_select(cb, 1, columns[0]), torch.unsqueeze(scb, 1))
+    weights = torch.mul(columns_of(cb, columns[0]), torch.unsqueeze(scb, 1))
     weights = torch.to(torch.mul(weights, 0.007874015718698502), x)
-    y = torch.addmm(y, torch.index_select(x, 1, columns[0]), torch.t(weights))
+    y = torch.addmm(y, columns_of(x, columns[0]), torch.t(weights))
   return y
