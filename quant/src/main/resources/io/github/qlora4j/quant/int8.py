@@ -33,9 +33,27 @@ def int8_dense(target: Tensor, cb: Tensor, scb: Tensor, window: int) -> Tensor:
       torch.copy_(targets[i], torch.mul_(torch.to(codes[i], 6), parts[i]))
   return target
 
-# Columns [1, n] of x; index_select takes one core for it, and six times as long.
+# Columns of x; index_select is quick for few, but takes one core, and for many six times as long.
 def columns_of(x: Tensor, columns: Tensor) -> Tensor:
-  return torch.gather(x, 1, torch.expand(columns, [torch.size(x, 0), -1]))
+  if torch.size(columns, 0) < 64:
+    y = torch.index_select(x, 1, columns)
+  else:
+    y = torch.gather(x, 1, torch.expand(torch.unsqueeze(columns, 0), [torch.size(x, 0), -1]))
+  return y
+
+def replace_columns(x: Tensor, columns: Tensor, source: Tensor) -> Tensor:
+  if torch.size(columns, 0) < 64:
+    y = torch.index_copy_(x, 1, columns, source)
+  else:
+    y = torch.scatter_(x, 1, torch.expand(torch.unsqueeze(columns, 0), [torch.size(x, 0), -1]), source)
+  return y
+
+def clear_columns(codes: Tensor, columns: Tensor) -> Tensor:
+  if torch.size(columns, 0) < 64:
+    y = torch.index_fill_(codes, 1, columns, 0)
+  else:
+    y = torch.mul_(codes, torch.index_fill_(torch.ones([torch.size(codes, 1)], dtype=1), 0, columns, 0))
+  return y
 
 # Integer products as numbers of `like`'s dtype; largest [tokens, 1] and scb [1, out] are the scales, bias is a list of
 # one or none, added in float32.
@@ -56,16 +74,14 @@ def int8_product(x: Tensor, cb: Tensor, scb: Tensor, bias: List[Tensor], thresho
   if threshold > 0.:
     found = torch.ge(torch.amax(size, [0]), threshold)
     if bool(torch.any(found)):
-      columns = [torch.unsqueeze(torch.view(torch.nonzero(found), [-1]), 0)]
+      columns = [torch.view(torch.nonzero(found), [-1])]
       some = columns_of(size, columns[0])
-      at = torch.expand(columns[0], [torch.size(size, 0), -1])
-      torch.scatter_(size, 1, at, torch.masked_fill_(some, torch.ge(some, threshold), 0.))
+      replace_columns(size, columns[0], torch.masked_fill_(some, torch.ge(some, threshold), 0.))
   largest = torch.unsqueeze(torch.to(torch.amax(size, [1]), 6), 1)
   codes = torch.mul_(torch.to(h, 6), int8_scales(torch.squeeze(largest, 1)))
   codes = torch.to(torch.round_(codes), 1)
   if len(columns) > 0:
-    ones = torch.ones([1, torch.size(x, 1)], dtype=1)
-    codes = torch.mul_(codes, torch.scatter_(ones, 1, columns[0], 0))
+    codes = clear_columns(codes, columns[0])
   products = torch._int_mm(codes, torch.t(cb))
   scales = torch.unsqueeze(scb, 0)
   window = max(1, 262144 // torch.size(products, 1))
