@@ -9,7 +9,8 @@ import java.util.stream.IntStream;
  *
  * <p>Between −1 and 1 there are 15 bounds, midway between neighbouring codes; a weight's code is the number of bounds
  * below it (torch's {@code bucketize} in bitsandbytes' backends/default/ops.py). The range is cut into cells so narrow
- * that none holds two bounds: the cell gives the bounds below all of it, and one comparison decides the rest, exactly.
+ * that none holds two bounds: the cell gives the one bound in question and the codes on both sides of it, and one comparison
+ * decides, exactly.
  */
 final class FourBitTable {
 
@@ -27,9 +28,10 @@ final class FourBitTable {
     }
 
     private final float[] code;
-    private final float[] bounds = new float[16];
-    private final byte[] pattern = new byte[16];
-    private final byte[] below = new byte[2 * CELLS + 2];
+    /** The bound that a cell may hold, or the next one above it; infinite above the last. */
+    private final float[] bound = new float[2 * CELLS + 2];
+    /** The bit patterns up to that bound, in the lower half, and beyond it. */
+    private final byte[] either = new byte[2 * CELLS + 2];
 
     private FourBitTable(float[] code) {
         this.code = code;
@@ -40,14 +42,16 @@ final class FourBitTable {
                 .sorted((a, b) -> Double.compare(code[a] + 0.0, code[b] + 0.0))
                 .mapToInt(Integer::intValue)
                 .toArray();
+        float[] bounds = new float[16];
         for (int i = 0; i < 16; i++) {
-            pattern[i] = (byte) order[i];
             bounds[i] = i < 15 ? (code[order[i]] + code[order[i + 1]]) / 2 : Float.POSITIVE_INFINITY;
         }
-        for (int cell = 0; cell < below.length; cell++) {
+        for (int cell = 0; cell < bound.length; cell++) {
             double lowest = (double) cell / CELLS - 1 - MARGIN;
-            below[cell] = (byte)
-                    IntStream.range(0, 15).filter(i -> bounds[i] < lowest).count();
+            int below =
+                    (int) IntStream.range(0, 15).filter(i -> bounds[i] < lowest).count();
+            bound[cell] = bounds[below];
+            either[cell] = (byte) (order[Math.min(15, below + 1)] << 4 | order[below]);
         }
     }
 
@@ -57,8 +61,9 @@ final class FourBitTable {
 
     /** The bit pattern of a scaled weight, between −1 and 1 but for rounding. */
     int nearest(float scaled) {
-        int low = below[(int) ((scaled + 1f) * CELLS)];
-        return pattern[scaled > bounds[low] ? low + 1 : low];
+        int cell = (int) ((scaled + 1f) * CELLS);
+        int patterns = either[cell];
+        return (scaled > bound[cell] ? patterns >> 4 : patterns) & 15;
     }
 
     /** Fills {@code table} with the 16 codes times absmax, as the bits of the target's elements. */

@@ -84,6 +84,7 @@ public final class FourBitWeight implements LinearWeight {
             long blocks = FourBitConfig.blocks(elements, config.blocksize());
             NDArray packed = Torch.empty(owner, Dtype.UINT8, (elements + 1) / 2, 1);
             NDArray absmax = Torch.empty(config.doubleQuant() ? temporary : owner, Dtype.FLOAT32, blocks);
+            Torch.endWaitingThreads(); // the kernel works on Java's threads
             for (long at = 0; at < elements; at += WINDOW) {
                 long count = Math.min(WINDOW, elements - at);
                 kernel.quantizeFourBit(
@@ -122,7 +123,9 @@ public final class FourBitWeight implements LinearWeight {
                 Torch.bytes(centred, 0, blocks * Float.BYTES),
                 Torch.bytes(codes, 0, blocks),
                 Torch.bytes(scales, 0, Torch.byteSize(scales)));
-        return new State(packed, codes, scales, mean.getFloat(), DynamicMap.SIGNED);
+        float offset = mean.getFloat();
+        Torch.endWaitingThreads(); // the mean's would wait beside the next matrix
+        return new State(packed, codes, scales, offset, DynamicMap.SIGNED);
     }
 
     private static ByteBuffer scales(NDArray absmax, long at, long count, FourBitConfig config) {

@@ -33,6 +33,28 @@ def int8_dense(target: Tensor, cb: Tensor, scb: Tensor, window: int) -> Tensor:
       torch.copy_(targets[i], torch.mul_(torch.to(codes[i], 6), parts[i]))
   return target
 
+# Columns of x; index_select is quick for few, but takes one core, and for many six times as long.
+def columns_of(x: Tensor, columns: Tensor) -> Tensor:
+  if torch.size(columns, 0) < 64:
+    y = torch.index_select(x, 1, columns)
+  else:
+    y = torch.gather(x, 1, torch.expand(torch.unsqueeze(columns, 0), [torch.size(x, 0), -1]))
+  return y
+
+def replace_columns(x: Tensor, columns: Tensor, source: Tensor) -> Tensor:
+  if torch.size(columns, 0) < 64:
+    y = torch.index_copy_(x, 1, columns, source)
+  else:
+    y = torch.scatter_(x, 1, torch.expand(torch.unsqueeze(columns, 0), [torch.size(x, 0), -1]), source)
+  return y
+
+def clear_columns(codes: Tensor, columns: Tensor) -> Tensor:
+  if torch.size(columns, 0) < 64:
+    y = torch.index_fill_(codes, 1, columns, 0)
+  else:
+    y = torch.mul_(codes, torch.index_fill_(torch.ones([torch.size(codes, 1)], dtype=1), 0, columns, 0))
+  return y
+
 # Integer products as numbers of `like`'s dtype; largest [tokens, 1] and scb [1, out] are the scales, bias is a list of
 # one or none, added in float32.
 def int8_scaled(products: Tensor, largest: Tensor, scb: Tensor, bias: List[Tensor], like: Tensor) -> Tensor:
@@ -71,13 +93,13 @@ def int8_product(x: Tensor, cb: Tensor, scb: Tensor, bias: List[Tensor], thresho
     found = torch.ge(torch.amax(size, [0]), threshold)
     if bool(torch.any(found)):
       columns = [torch.view(torch.nonzero(found), [-1])]
-      some = torch.index_select(size, 1, columns[0])
-      torch.index_copy_(size, 1, columns[0], torch.masked_fill_(some, torch.ge(some, threshold), 0.))
+      some = columns_of(size, columns[0])
+      replace_columns(size, columns[0], torch.masked_fill_(some, torch.ge(some, threshold), 0.))
   largest = torch.unsqueeze(torch.to(torch.amax(size, [1]), 6), 1)
   codes = torch.mul_(torch.to(h, 6), int8_scales(torch.squeeze(largest, 1)))
   codes = torch.to(torch.round_(codes), 1)
   if len(columns) > 0:
-    codes = torch.index_fill_(codes, 1, columns[0], 0)
+    codes = clear_columns(codes, columns[0])
   products = int8_sums(codes, cb, engine)
   scales = torch.unsqueeze(scb, 0)
   window = max(1, 262144 // torch.size(products, 1))
@@ -91,7 +113,7 @@ def int8_product(x: Tensor, cb: Tensor, scb: Tensor, bias: List[Tensor], thresho
     for i in range(len(targets)):
       torch.copy_(targets[i], int8_scaled(parts[i], rows[i], scales, bias, x))
   if len(columns) > 0:
-    weights = torch.mul(torch.index_select(cb, 1, columns[0]), torch.unsqueeze(scb, 1))
+    weights = torch.mul(columns_of(cb, columns[0]), torch.unsqueeze(scb, 1))
     weights = torch.to(torch.mul(weights, 0.007874015718698502), x)
-    y = torch.addmm(y, torch.index_select(x, 1, columns[0]), torch.t(weights))
+    y = torch.addmm(y, columns_of(x, columns[0]), torch.t(weights))
   return y

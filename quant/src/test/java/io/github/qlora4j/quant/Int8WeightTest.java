@@ -69,6 +69,40 @@ class Int8WeightTest {
         }
     }
 
+    /** From 64 columns of outliers on they are picked in another way; half of 200 are, and the product is as of doubles. */
+    @Test
+    void manyColumnsOfOutliersAreMultipliedAsTheyAre() {
+        int tokens = 6;
+        int cols = 200;
+        int rows = 32;
+        float[] matrix = GoldenInputs.values(rows * cols, 8);
+        float[] activations = GoldenInputs.values(tokens * cols, 9);
+        for (int i = 0; i < activations.length; i++) {
+            activations[i] = i % 2 == 0 && i / cols % 2 == 0 ? 7 + i % 5 : activations[i];
+        }
+        try (NDManager manager = Torch.newManager();
+                Scratch scratch = new Scratch();
+                Int8Weight weight = Int8Weight.quantize(Torch.ofFloats(manager, matrix, rows, cols), 6)) {
+            float[] dense = Torch.toFloats(weight.dense(Dtype.FLOAT32, scratch));
+            float[] found = Torch.toFloats(weight.product(manager, Torch.ofFloats(manager, activations, tokens, cols)));
+            for (int t = 0; t < tokens; t++) {
+                for (int r = 0; r < rows; r++) {
+                    double exact = 0;
+                    double rounding = 1e-4;
+                    for (int c = 0; c < cols; c++) {
+                        double product = (double) activations[t * cols + c] * dense[r * cols + c];
+                        exact += product;
+                        // the others are rounded to at most 127 steps, half a step each; 0.4 is more than their largest
+                        rounding += c % 2 == 0 && t % 2 == 0 ? 0 : 0.5 * 0.4 / 127 * Math.abs(dense[r * cols + c]);
+                    }
+                    assertThat((double) found[t * rows + r])
+                            .as("token %d, row %d", t, r)
+                            .isCloseTo(exact, within(rounding));
+                }
+            }
+        }
+    }
+
     @ParameterizedTest
     @MethodSource("cases")
     void codesDenseWeightAndProductEqualBitsandbytes(JsonElement element) {

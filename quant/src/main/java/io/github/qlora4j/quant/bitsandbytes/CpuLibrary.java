@@ -6,10 +6,10 @@ import com.sun.jna.NativeLibrary;
 import java.nio.file.Path;
 
 /**
- * {@code libbitsandbytes_cpu}: 4-bit and 8-bit dequantizers and the 8-bit quantizer.
+ * {@code libbitsandbytes_cpu}: its 4-bit and 8-bit dequantizers.
  *
  * <p>Addresses are of contiguous memory; sizes are in elements. Methods carry the exported names, which is how JNA binds
- * them. The library has no 4-bit quantizer and no optimizers. It is loaded once a JVM, by {@link LibrarySearch}.
+ * them. The library has no 4-bit quantizer and no optimizers; its 8-bit quantizer is slower than ours. It is loaded once a JVM, by {@link LibrarySearch}.
  */
 public final class CpuLibrary {
 
@@ -76,19 +76,7 @@ public final class CpuLibrary {
     public static native void cdequantize_blockwise_cpu_fp4_fp16(
             long packed, long absmax, long out, long blocksize, long m, long n);
 
-    /** Quantizes n float32 elements to 8 bits; {@code code} is the address of 256 float32 numbers. */
-    public static native void cquantize_blockwise_cpu_fp32(
-            long code, long source, long absmax, long out, long blocksize, long n);
-
-    /** As {@link #cquantize_blockwise_cpu_fp32}, from bfloat16. */
-    public static native void cquantize_blockwise_cpu_bf16(
-            long code, long source, long absmax, long out, long blocksize, long n);
-
-    /** As {@link #cquantize_blockwise_cpu_fp32}, from float16. */
-    public static native void cquantize_blockwise_cpu_fp16(
-            long code, long source, long absmax, long out, long blocksize, long n);
-
-    /** Dequantizes n bytes to float32. */
+    /** Dequantizes n bytes to float32; {@code code} is the address of 256 float32 numbers. */
     public static native void cdequantize_blockwise_cpu_fp32(
             long code, long codes, long absmax, long out, long blocksize, long n);
 

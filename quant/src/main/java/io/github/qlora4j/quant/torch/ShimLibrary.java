@@ -9,9 +9,11 @@ import com.sun.jna.NativeLibrary;
 import com.sun.jna.Pointer;
 import com.sun.jna.ptr.PointerByReference;
 import java.nio.file.Path;
+import java.util.Optional;
 
 /**
- * The call of libtorch's C shim that nothing in DJL's JNI layer can stand in for: a tensor over foreign memory.
+ * The call of libtorch's C shim that nothing in DJL's JNI layer can stand in for, a tensor over foreign memory; and one of
+ * the OpenMP library beneath it.
  *
  * <p>Source: {@code torch/csrc/inductor/aoti_torch/c/shim.h} of PyTorch 2.7.1. A DJL handle is an {@code at::Tensor*},
  * and so is the shim's {@code AtenTensorHandle}.
@@ -20,11 +22,28 @@ final class ShimLibrary {
 
     private static final int LAYOUT_STRIDED = 0;
     private static final int DEVICE_CPU = 0;
+    /** omp.h: what is paused can be resumed as it was. */
+    private static final int OMP_PAUSE_SOFT = 1;
 
     private final Function createTensorFromBlob;
+    private final Optional<Function> pauseThreads;
 
     private ShimLibrary(NativeLibrary library) {
         createTensorFromBlob = library.getFunction("aoti_torch_create_tensor_from_blob_v2");
+        pauseThreads = pauseThreads(library);
+    }
+
+    /** A function of the OpenMP library that libtorch was linked to; older ones, and some systems', lack it. */
+    private static Optional<Function> pauseThreads(NativeLibrary library) {
+        try {
+            return Optional.of(library.getFunction("omp_pause_resource_all"));
+        } catch (UnsatisfiedLinkError e) {
+            return Optional.empty();
+        }
+    }
+
+    void endWaitingThreads() {
+        pauseThreads.ifPresent(pause -> pause.invokeInt(new Object[] {OMP_PAUSE_SOFT}));
     }
 
     static ShimLibrary open() {

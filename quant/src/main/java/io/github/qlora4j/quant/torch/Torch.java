@@ -218,6 +218,17 @@ public final class Torch {
         JniUtils.setNumThreads(n);
     }
 
+    /**
+     * Ends the operators' threads that wait for the next operator of this thread; it starts them anew.
+     *
+     * <p>They wait busily for some milliseconds, and hold cores that Java's own threads could have. Worth its tenth of a
+     * millisecond before long work on those.
+     */
+    public static void endWaitingThreads() {
+        start();
+        Started.shim.endWaitingThreads();
+    }
+
     /** Gives freed memory that glibc keeps back to the system, after something that needed far more than what follows. */
     public static void giveBackFreedMemory() {
         start();

@@ -16,7 +16,7 @@ import java.util.stream.Stream;
  * Measures a model in quantization schemes, each in a JVM of its own with this one's class path and options.
  *
  * <pre>{@code
- * BenchReport report = Bench.run(plan, Path.of("work"), (what, share, secondsLeft) -> {});
+ * BenchReport report = Bench.run(plan, Path.of("work"), (scheme, what, secondsLeft) -> {});
  * }</pre>
  */
 public final class Bench {
