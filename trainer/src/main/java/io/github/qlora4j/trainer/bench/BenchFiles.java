@@ -93,12 +93,12 @@ public final class BenchFiles {
 
     private static Table generation(BenchReport report, String title, Function<Generation, String> figure) {
         List<List<String>> rows = new ArrayList<>();
-        rows.add(head(report, "prompt", "new"));
-        for (int length : report.plan().lengths()) {
-            List<String> row = new ArrayList<>(List.of(
-                    Integer.toString(length), Integer.toString(report.plan().newTokens())));
+        rows.add(head(report, "batch", "prompt"));
+        for (Cell cell : report.plan().cells()) {
+            List<String> row =
+                    new ArrayList<>(List.of(Integer.toString(cell.batch()), Integer.toString(cell.length())));
             report.schemes()
-                    .forEach(scheme -> row.add(cell(scheme.generation(length), g -> g.skipped() == null, figure)));
+                    .forEach(scheme -> row.add(cell(scheme.generation(cell), g -> g.skipped() == null, figure)));
             rows.add(row);
         }
         return new Table(title, rows);
@@ -127,7 +127,8 @@ public final class BenchFiles {
         notes.add("Medians of " + plan.rounds() + " rounds after " + report.warmUp()
                 + " that does not count. Each scheme ran in a JVM of its own.");
         notes.add("A forward pass goes through all blocks, and through the head at one place of each row; rows are of"
-                + " random tokens. Generation is greedy, one row at a time.");
+                + " random tokens. Generation is greedy, " + plan.newTokens()
+                + " tokens of each row, all rows together.");
         notes.add(
                 tellsPeaks(report)
                         ? "Peak memory is the resident memory of the whole process, the JVM's with it, as the kernel counts"
@@ -152,7 +153,7 @@ public final class BenchFiles {
             }
             scheme.generation().stream()
                     .filter(g -> g.skipped() != null)
-                    .forEach(g -> lines.add("generation behind " + g.length() + " tokens: " + g.skipped()));
+                    .forEach(g -> lines.add("generation " + g.batch() + " × " + g.length() + ": " + g.skipped()));
             scheme.forward().stream()
                     .filter(p -> p.skipped() != null)
                     .forEach(p -> lines.add("forward " + p.batch() + " × " + p.length() + ": " + p.skipped()));

@@ -79,14 +79,15 @@ final class BenchPictures {
 
     private static XYChart generations(
             BenchReport report, String title, String unit, Function<Generation, Double> figure) {
-        XYChart chart = chart(title, "tokens of the prompt", unit);
+        int batch = report.plan().batches().get(report.plan().batches().size() - 1);
+        XYChart chart = chart(title + ", batch " + batch, "tokens of the prompt", unit);
         int color = 0;
         for (SchemeFigures scheme : report.schemes()) {
             line(
                     chart,
                     scheme.label(),
                     scheme.generation(),
-                    g -> true,
+                    g -> g.batch() == batch,
                     g -> (double) g.length(),
                     figure,
                     COLORS[color++ % COLORS.length]);

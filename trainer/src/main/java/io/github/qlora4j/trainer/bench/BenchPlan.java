@@ -100,8 +100,8 @@ public record BenchPlan(
     /** About how many tokens go through the model, one of generation being worth some of a forward pass. */
     long work() {
         long forward = cells().stream().mapToLong(Cell::tokens).sum();
-        long generation = lengths.stream()
-                .mapToLong(length -> length + GENERATED * newTokens)
+        long generation = cells().stream()
+                .mapToLong(cell -> cell.tokens() + GENERATED * newTokens)
                 .sum();
         return schemes.size() * (1L + rounds) * (forward + generation);
     }

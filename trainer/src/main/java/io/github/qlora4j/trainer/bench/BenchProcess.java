@@ -122,12 +122,10 @@ final class BenchProcess {
 
     private SchemeFigures figures() {
         if (failed != null && loaded != null) {
-            for (int length : plan.lengths()) {
-                if (generation.stream().noneMatch(g -> g.length() == length)) {
-                    generation.add(Generation.skipped(length, plan.newTokens(), failed));
-                }
-            }
             for (BenchPlan.Cell cell : plan.cells()) {
+                if (generation.stream().noneMatch(g -> g.batch() == cell.batch() && g.length() == cell.length())) {
+                    generation.add(Generation.skipped(cell, plan.newTokens(), failed));
+                }
                 if (forward.stream().noneMatch(f -> f.batch() == cell.batch() && f.length() == cell.length())) {
                     forward.add(Pass.skipped(cell, failed));
                 }

@@ -1,19 +1,26 @@
 package io.github.qlora4j.trainer.bench;
 
 /**
- * Greedy generation behind a prompt, one row.
+ * Greedy generation behind prompts of one length, a token of each row at a time.
  *
- * @param length tokens of the prompt
- * @param newTokens generated
- * @param firstTokenSeconds until the first of them; null where it was not measured
- * @param tokensPerSecond of the others; null likewise
+ * @param batch rows that are generated together
+ * @param length tokens of each prompt
+ * @param newTokens generated for each
+ * @param firstTokenSeconds until all rows have the first of them; null where it was not measured
+ * @param tokensPerSecond of the others, of all rows; null likewise
  * @param peakBytes the process's resident memory at most meanwhile; null where the system does not tell
  * @param skipped why it was not measured; null where it was
  */
 public record Generation(
-        int length, int newTokens, Double firstTokenSeconds, Double tokensPerSecond, Long peakBytes, String skipped) {
+        int batch,
+        int length,
+        int newTokens,
+        Double firstTokenSeconds,
+        Double tokensPerSecond,
+        Long peakBytes,
+        String skipped) {
 
-    static Generation skipped(int length, int newTokens, String why) {
-        return new Generation(length, newTokens, null, null, null, why);
+    static Generation skipped(BenchPlan.Cell cell, int newTokens, String why) {
+        return new Generation(cell.batch(), cell.length(), newTokens, null, null, null, why);
     }
 }

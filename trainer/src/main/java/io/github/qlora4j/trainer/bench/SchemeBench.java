@@ -33,6 +33,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Consumer;
 
 /**
@@ -201,42 +202,48 @@ final class SchemeBench {
             doing("keeping weights for generation");
             cached.keepWeights(Rss.freeBytes() / 2); // as generate does
             String tooMuch = null;
-            for (int length : plan.lengths()) {
-                doing("generation, prompt of " + length);
-                String why = tooMany(length + plan.newTokens())
-                        .or(() -> lacking(new Cell(1, length), true))
+            for (Cell cell : plan.cells()) {
+                doing("generation " + cell);
+                String why = tooMany(cell.length() + plan.newTokens())
+                        .or(() -> lacking(cell, true))
                         .orElse(tooMuch);
                 if (why == null) {
                     try {
-                        out.accept(Message.of(generation(cached, length)));
+                        out.accept(Message.of(generation(cached, cell)));
                     } catch (RuntimeException | OutOfMemoryError e) {
-                        tooMuch = "with a shorter prompt: " + BenchWorker.why(e);
+                        tooMuch = "fewer tokens, " + cell + ": " + BenchWorker.why(e);
                         why = BenchWorker.why(e);
                     }
                 }
                 if (why != null) {
-                    out.accept(Message.of(Generation.skipped(length, plan.newTokens(), why)));
+                    out.accept(Message.of(Generation.skipped(cell, plan.newTokens(), why)));
                 }
-                done += (WARM_UP + plan.rounds()) * (length + BenchPlan.GENERATED * plan.newTokens());
+                done += (WARM_UP + plan.rounds()) * (cell.tokens() + BenchPlan.GENERATED * plan.newTokens());
             }
         }
     }
 
-    private Generation generation(CachedDecoder cached, int length) {
-        int[] prompt = row(length);
+    private Generation generation(CachedDecoder cached, Cell cell) {
+        List<int[]> prompts = new ArrayList<>();
+        for (int i = 0; i < cell.batch(); i++) {
+            prompts.add(row(cell.length()));
+        }
         double[] first = new double[WARM_UP + plan.rounds()];
-        double[] decode = new double[first.length];
+        double[] others = new double[first.length];
         boolean told = freshPeak();
         for (int round = 0; round < first.length; round++) {
             long start = System.nanoTime();
-            Generator.Output output =
-                    new Generator(cached).generate(prompt, plan.newTokens(), Sampling.GREEDY, Set.of(), token -> true);
-            decode[round] = output.decodeSeconds();
-            first[round] = (System.nanoTime() - start) / 1e9 - output.decodeSeconds();
+            AtomicLong begun = new AtomicLong();
+            new Generator(cached).generateEach(prompts, plan.newTokens(), Sampling.GREEDY, Set.of(), () -> {
+                begun.compareAndSet(0, System.nanoTime()); // asked first when all have their first token
+                return false;
+            });
+            first[round] = (begun.get() - start) / 1e9;
+            others[round] = (System.nanoTime() - begun.get()) / 1e9;
         }
         Long peak = told ? Long.valueOf(Rss.peakBytes()) : null;
-        return new Generation(
-                length, plan.newTokens(), median(first), (plan.newTokens() - 1) / median(decode), peak, null);
+        double rate = cell.batch() * (plan.newTokens() - 1) / median(others);
+        return new Generation(cell.batch(), cell.length(), plan.newTokens(), median(first), rate, peak, null);
     }
 
     private void forward(Decoder decoder) {

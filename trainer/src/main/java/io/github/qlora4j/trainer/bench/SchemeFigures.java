@@ -32,7 +32,9 @@ public record SchemeFigures(
                 .findFirst();
     }
 
-    Optional<Generation> generation(int length) {
-        return generation.stream().filter(g -> g.length() == length).findFirst();
+    Optional<Generation> generation(BenchPlan.Cell cell) {
+        return generation.stream()
+                .filter(g -> g.batch() == cell.batch() && g.length() == cell.length())
+                .findFirst();
     }
 }

@@ -99,7 +99,7 @@ public final class Generator {
             List<GrowingRow> growing = rows;
             while (true) {
                 growing = growing.stream().filter(row -> !row.ended()).toList();
-                if (growing.isEmpty() || cancelled.getAsBoolean()) {
+                if (cancelled.getAsBoolean() || growing.isEmpty()) {
                     return rows.stream().map(GrowingRow::output).toList();
                 }
                 int[] tokens = growing.stream().mapToInt(GrowingRow::last).toArray();

@@ -69,6 +69,11 @@ public record PlanSettings(
         /** What a layer's matrix takes. */
         WeightBytes bytes(Linear linear);
 
+        /** What a layer counts where a model is divided among devices: its codes alone, as in transformers. */
+        default long divided(Linear linear) {
+            return bytes(linear).codes();
+        }
+
         /** The codes in words, {@code 4-bit codes} for instance. */
         String codes();
 
@@ -139,6 +144,12 @@ public record PlanSettings(
             return "unpacked";
         }
 
+        /** {@inheritDoc} All that is stored. */
+        @Override
+        public long divided(Linear linear) {
+            return bytes(linear).codes() + bytes(linear).scales();
+        }
+
         /** {@inheritDoc} Codes a byte each, once as they are stored and once turned round. */
         @Override
         public long work(Linear linear, Dtype stored) {
@@ -161,6 +172,11 @@ public record PlanSettings(
         @Override
         public WeightBytes bytes(Linear linear) {
             return scheme.bytes(linear);
+        }
+
+        @Override
+        public long divided(Linear linear) {
+            return scheme.divided(linear);
         }
 
         @Override

@@ -103,9 +103,14 @@ public final class RunPlan {
         if (asked.map().isEmpty()) {
             return null;
         }
-        double each = quantized instanceof FourBit ? 0.5 : quantized instanceof EightBit ? 1 : rest.bytes();
         return Placement.of(
-                shape.config(), asked, (name, linear) -> ModelShape.weights(linear) * each, rest, quantized != null);
+                shape.config(),
+                asked,
+                (name, linear) -> quantized == null || quantized.leavesOut(name)
+                        ? ModelShape.weights(linear) * (double) rest.bytes()
+                        : quantized.divided(linear),
+                rest,
+                quantized != null);
     }
 
     private static PlanSettings.Trained trained(ModelShape shape, RunConfig run) {

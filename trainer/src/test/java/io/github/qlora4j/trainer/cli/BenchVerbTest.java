@@ -85,7 +85,7 @@ class BenchVerbTest {
         assertThat(Files.readString(out.resolve("bench.md")))
                 .contains("| batch | length | bfloat16 | int8 | awq |")
                 .contains("bfloat16, int8, forward 2 × 200: 200 positions, and max_position_embeddings is 128")
-                .contains("generation behind 127 tokens: 130 positions")
+                .contains("generation 2 × 127: 130 positions")
                 .contains("awq, all of it: ")
                 .contains("after 1 that does not count");
     }
@@ -128,6 +128,7 @@ class BenchVerbTest {
             JsonObject generation = object(element);
             assertThat(generation.keySet())
                     .containsExactly(
+                            "batch",
                             "length",
                             "new_tokens",
                             "first_token_seconds",
