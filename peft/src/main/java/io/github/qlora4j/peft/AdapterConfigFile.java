@@ -1,5 +1,6 @@
 package io.github.qlora4j.peft;
 
+import io.github.qlora4j.quant.internal.AtomicFile;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.StrictJson;
@@ -67,7 +68,7 @@ public record AdapterConfigFile(
 
     /** Writes the file into an adapter directory, beside its place and then moved there. */
     public void write(Path adapterDir) {
-        AtomicFiles.writeText(adapterDir.resolve(NAME), toJson());
+        AtomicFile.writeText(adapterDir.resolve(NAME), toJson());
     }
 
     /** Returns the file's text as peft 0.21.2 writes it. */

@@ -1,5 +1,6 @@
 package io.github.qlora4j.peft;
 
+import io.github.qlora4j.quant.internal.AtomicFile;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
@@ -56,6 +57,6 @@ final class ModelFiles {
                                 .disableHtmlEscaping()
                                 .create()
                                 .toJson(config) + "\n";
-        AtomicFiles.writeText(directory.resolve("config.json"), text);
+        AtomicFile.writeText(directory.resolve("config.json"), text);
     }
 }

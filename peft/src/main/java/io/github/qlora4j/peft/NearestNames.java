@@ -1,5 +1,6 @@
 package io.github.qlora4j.peft;
 
+import io.github.qlora4j.quant.internal.EditDistance;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.LinkedHashSet;
@@ -24,7 +25,7 @@ final class NearestNames {
         }
         suffixes.removeIf(s -> s.chars().allMatch(c -> c == '.' || Character.isDigit(c)));
         return suffixes.stream()
-                .sorted(Comparator.comparingInt((String s) -> distance(typed, s))
+                .sorted(Comparator.comparingInt((String s) -> EditDistance.between(typed, s))
                         .thenComparing(s -> s))
                 .limit(3)
                 .toList();
@@ -36,23 +37,5 @@ final class NearestNames {
             from = name.lastIndexOf('.', from - 1);
         }
         return from <= 0 ? name : name.substring(from + 1);
-    }
-
-    /** Levenshtein's distance: insertions, deletions and substitutions that turn one text into the other. */
-    static int distance(String a, String b) {
-        int[] row = new int[b.length() + 1];
-        for (int j = 0; j <= b.length(); j++) {
-            row[j] = j;
-        }
-        for (int i = 1; i <= a.length(); i++) {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= b.length(); j++) {
-                int substituted = diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.min(substituted, 1 + Math.min(row[j], row[j - 1]));
-            }
-        }
-        return row[b.length()];
     }
 }

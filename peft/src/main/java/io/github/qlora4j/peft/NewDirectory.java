@@ -1,11 +1,15 @@
 package io.github.qlora4j.peft;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.AtomicFile;
 import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.Unfinished;
 import java.io.IOException;
+import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
@@ -20,16 +24,16 @@ final class NewDirectory {
         Path beside = target.resolveSibling("." + target.getFileName() + ".tmp");
         Unfinished.add(beside);
         try {
-            AtomicFiles.deleteQuietly(beside); // left by a run that was killed
+            deleteQuietly(beside); // left by a run that was killed
             Files.createDirectories(beside);
             fill.accept(beside);
             Files.deleteIfExists(target); // empty, as checked
-            AtomicFiles.move(beside, target);
+            AtomicFile.move(beside, target);
         } catch (IOException e) {
             throw new QloraException(
                     "Cannot write " + directory + ": " + Reason.of(e) + ". Check free space and permissions.", e);
         } finally {
-            AtomicFiles.deleteQuietly(beside);
+            deleteQuietly(beside);
             Unfinished.remove(beside);
         }
     }
@@ -45,6 +49,30 @@ final class NewDirectory {
             }
         } catch (IOException e) {
             throw new QloraException("Cannot look into " + directory + ": " + Reason.of(e), e);
+        }
+    }
+
+    /** Deletes a file or a directory with everything in it; what cannot be deleted stays. */
+    private static void deleteQuietly(Path path) {
+        try {
+            if (!Files.exists(path)) {
+                return;
+            }
+            Files.walkFileTree(path, new SimpleFileVisitor<>() {
+                @Override
+                public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
+                    Files.delete(file);
+                    return FileVisitResult.CONTINUE;
+                }
+
+                @Override
+                public FileVisitResult postVisitDirectory(Path dir, IOException e) throws IOException {
+                    Files.delete(dir);
+                    return FileVisitResult.CONTINUE;
+                }
+            });
+        } catch (IOException e) {
+            // a leftover under a temporary name harms nobody
         }
     }
 }

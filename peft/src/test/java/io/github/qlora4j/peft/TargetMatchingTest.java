@@ -176,22 +176,6 @@ class TargetMatchingTest {
         assertThatThrownBy(() -> DefaultTargets.of(null)).hasMessageContaining("for model_type (none given).");
     }
 
-    @ParameterizedTest
-    @CsvSource({
-        "'', '', 0",
-        "a, '', 1",
-        "'', ab, 2",
-        "kitten, sitting, 3",
-        "q_proj, q_proj, 0",
-        "q_proj, k_proj, 1",
-        "abc, ca, 3",
-        "flaw, lawn, 2",
-    })
-    void distancesAreLevenshteins(String a, String b, int distance) {
-        assertThat(NearestNames.distance(a, b)).isEqualTo(distance);
-        assertThat(NearestNames.distance(b, a)).isEqualTo(distance);
-    }
-
     @Test
     void nearestNamesHaveAsManyPartsAsTheWrongOne() {
         List<String> modules = List.of("model.layers.0.mlp.up", "model.layers.0.mlp.down", "up", "model.0", "head.lm");

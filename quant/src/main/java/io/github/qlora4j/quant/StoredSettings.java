@@ -3,6 +3,7 @@ package io.github.qlora4j.quant;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonPrimitive;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
@@ -15,9 +16,9 @@ record StoredSettings(JsonObject json, String where) {
             "exllama_config",
             "use_cuda_fp16",
             "backend",
-            "max_input_length",
-            "do_fuse",
-            "fuse_max_seq_len");
+            "max_input_length");
+
+    private static final List<String> FUSED_KEYS = List.of("do_fuse", "fuse_max_seq_len");
 
     QloraException wrong(String key, String expected) {
         return new QloraException(where + ": " + key + ": " + expected + " is expected, found " + json.get(key));
@@ -67,19 +68,32 @@ record StoredSettings(JsonObject json, String where) {
     }
 
     /**
-     * What is used in place of the kernels that are asked for, one sentence for all of them.
+     * What is used in place of the kernels and the fused modules that are asked for, a sentence each.
      *
      * @throws QloraException if one of the keys has a value that it does not take
      */
     List<String> kernelRemarks() {
-        List<String> asked = KERNEL_KEYS.stream().filter(this::has).toList();
-        asked.forEach(this::checkKernelKey);
-        return asked.isEmpty()
-                ? List.of()
-                : List.of(String.join(", ", asked) + (asked.size() == 1 ? " is" : " are") + " not used: "
-                        + (asked.size() == 1 ? "it chooses" : "they choose")
-                        + " a kernel for NVIDIA GPUs; weights are dequantized here before each product, to the same"
-                        + " values");
+        List<String> remarks = new ArrayList<>();
+        List<String> kernels = given(KERNEL_KEYS);
+        if (!kernels.isEmpty()) {
+            remarks.add(String.join(", ", kernels) + (kernels.size() == 1 ? " is" : " are") + " not used: "
+                    + (kernels.size() == 1 ? "it chooses" : "they choose")
+                    + " a kernel for NVIDIA GPUs; weights are dequantized here before each product, to the same"
+                    + " values");
+        }
+        List<String> fused = given(FUSED_KEYS);
+        if (!fused.isEmpty()) {
+            remarks.add(String.join(", ", fused) + (fused.size() == 1 ? " changes" : " change")
+                    + " nothing: generation always makes one product for q, k and v and one for gate and up, and a cache"
+                    + " as long as the row may become");
+        }
+        return remarks;
+    }
+
+    private List<String> given(List<String> keys) {
+        List<String> given = keys.stream().filter(this::has).toList();
+        given.forEach(this::checkKernelKey);
+        return given;
     }
 
     private void checkKernelKey(String key) {

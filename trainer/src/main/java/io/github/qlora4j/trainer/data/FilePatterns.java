@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.data;
 
+import io.github.qlora4j.quant.internal.EditDistance;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
@@ -117,7 +118,7 @@ final class FilePatterns {
         try (Stream<Path> list = Files.list(directory)) {
             List<String> names = list.filter(Files::isRegularFile)
                     .map(FilePatterns::name)
-                    .sorted(Comparator.<String>comparingInt(n -> distance(n, name))
+                    .sorted(Comparator.<String>comparingInt(n -> EditDistance.between(n, name))
                             .thenComparing(Comparator.naturalOrder()))
                     .limit(NEAREST)
                     .toList();
@@ -127,23 +128,5 @@ final class FilePatterns {
         } catch (IOException | UncheckedIOException e) {
             return "";
         }
-    }
-
-    /** Levenshtein's distance. */
-    private static int distance(String a, String b) {
-        int[] row = new int[b.length() + 1];
-        for (int j = 0; j <= b.length(); j++) {
-            row[j] = j;
-        }
-        for (int i = 1; i <= a.length(); i++) {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= b.length(); j++) {
-                int change = diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.min(change, 1 + Math.min(row[j], row[j - 1]));
-            }
-        }
-        return row[b.length()];
     }
 }

@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.report;
 
+import io.github.qlora4j.quant.internal.AtomicFile;
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonElement;

@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.report;
 
+import io.github.qlora4j.quant.internal.AtomicFile;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.Reason;
 import java.awt.Graphics2D;

@@ -6,7 +6,7 @@ import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.trainer.config.ResolvedYaml;
 import io.github.qlora4j.trainer.model.BaseModel;
-import io.github.qlora4j.trainer.report.AtomicFile;
+import io.github.qlora4j.quant.internal.AtomicFile;
 import io.github.qlora4j.trainer.report.LossPicture;
 import io.github.qlora4j.trainer.report.MetricsFile;
 import io.github.qlora4j.trainer.report.ModelCard;

@@ -49,7 +49,7 @@ class StoredKeysTest {
                         .remarks())
                 .singleElement()
                 .asString()
-                .startsWith("do_fuse, fuse_max_seq_len are not used: ");
+                .startsWith("do_fuse, fuse_max_seq_len change nothing: ");
         assertThat(stored("grouped/gptq", "damp_percent: 0.01, desc_act: true, sym: false")
                         .scheme()
                         .remarks())

@@ -1,10 +1,13 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.quant.internal;
 
+import io.github.qlora4j.quant.QloraException;
 import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -40,12 +43,35 @@ public final class AtomicFile {
                 out.flush();
                 channel.force(true);
             }
-            Files.move(beside, file, StandardCopyOption.REPLACE_EXISTING, StandardCopyOption.ATOMIC_MOVE);
+            move(beside, file);
             moved = true;
         } finally {
             if (!moved) {
                 Files.deleteIfExists(beside);
             }
+        }
+    }
+
+    /**
+     * Writes or replaces a file of text.
+     *
+     * @throws QloraException if that fails; the file is then as it was
+     */
+    public static void writeText(Path file, String text) {
+        try {
+            write(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
+        } catch (IOException e) {
+            throw new QloraException(
+                    "Cannot write " + file + ": " + Reason.of(e) + ". Check free space and permissions.", e);
+        }
+    }
+
+    /** Moves a file or directory over another name, in one step where the file system can. */
+    public static void move(Path from, Path to) throws IOException {
+        try {
+            Files.move(from, to, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        } catch (AtomicMoveNotSupportedException e) {
+            Files.move(from, to, StandardCopyOption.REPLACE_EXISTING);
         }
     }
 }
