@@ -2,6 +2,7 @@ package io.github.qlora4j.quant.internal;
 
 import io.github.qlora4j.quant.QloraException;
 import java.io.IOException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -38,7 +39,12 @@ public final class NewDirectory implements AutoCloseable {
         } else if (Files.exists(output)) {
             throw new QloraException(output + ": this is a file; a directory was expected");
         }
-        Path parent = Files.createDirectories(output.toAbsolutePath().getParent());
+        Path parent = output.toAbsolutePath().getParent();
+        try {
+            Files.createDirectories(parent);
+        } catch (FileAlreadyExistsException e) {
+            throw new QloraException(parent + ": this is a file; a directory was expected", e);
+        }
         long room = Files.getFileStore(parent).getUsableSpace();
         if (room < bytes) {
             throw new QloraException(parent + ": " + bytes + " bytes are needed, the disk has room for " + room

@@ -14,6 +14,7 @@ import io.github.qlora4j.trainer.data.Example;
 import io.github.qlora4j.trainer.data.PackedRows;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -30,6 +31,8 @@ public final class CalibratedQuantizer {
 
     /** Tokens that go through a block at once, unless one text has more. */
     private static final int CHUNK_TOKENS = 2048;
+
+    private static final String EMBEDDINGS = "model.embed_tokens.weight";
 
     private final CalibrationMethod method;
     private final long maxShardBytes;
@@ -85,7 +88,16 @@ public final class CalibratedQuantizer {
             for (String name : CalibrationBlock.names(config)) {
                 files.info(CalibrationBlock.prefix(i) + name);
             }
+            for (Family.Linear linear : config.family().linears(config)) {
+                if (linear.bias()) {
+                    requireShape(files, CalibrationBlock.prefix(i) + linear.name() + ".bias", linear.out());
+                }
+            }
+            for (String name : List.of(CalibrationBlock.INPUT_NORM, CalibrationBlock.POST_NORM)) {
+                requireShape(files, CalibrationBlock.prefix(i) + name, config.hiddenSize());
+            }
         }
+        requireShape(files, EMBEDDINGS, config.vocabSize(), config.hiddenSize());
         List<TensorSpec> specs = new ArrayList<>();
         for (String name : files.names()) {
             TensorInfo info = files.info(name);
@@ -105,6 +117,14 @@ public final class CalibratedQuantizer {
             }
         }
         return specs;
+    }
+
+    private static void requireShape(ModelDirectory files, String name, long... shape) {
+        TensorInfo info = files.info(name);
+        if (!Arrays.equals(info.shape(), shape) || !info.dtype().isFloating()) {
+            throw new QloraException(files.fileOf(name) + ": tensor " + name + ": floating-point "
+                    + Arrays.toString(shape) + " is expected, found " + info);
+        }
     }
 
     private void write(
@@ -174,7 +194,7 @@ public final class CalibratedQuantizer {
     private static List<CalibrationBlock.Chunk> chunks(NDManager states, ModelDirectory files, List<int[]> texts) {
         List<CalibrationBlock.Chunk> chunks = new ArrayList<>();
         try (NDManager table = Torch.newManager()) {
-            NDArray embeddings = files.read(table, "model.embed_tokens.weight");
+            NDArray embeddings = files.read(table, EMBEDDINGS);
             List<Example> rows = new ArrayList<>();
             int tokens = 0;
             for (int i = 0; i < texts.size(); i++) {

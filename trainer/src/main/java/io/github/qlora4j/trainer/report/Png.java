@@ -5,10 +5,13 @@ import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.Reason;
 import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import javax.imageio.ImageIO;
+import javax.imageio.stream.ImageOutputStream;
+import javax.imageio.stream.MemoryCacheImageOutputStream;
 import org.apache.logging.log4j.LogManager;
 import org.apache.logging.log4j.Logger;
 import org.knowm.xchart.BitmapEncoder;
@@ -30,7 +33,8 @@ public final class Png {
      */
     public static boolean write(Path png, XYChart... charts) {
         try {
-            AtomicFile.write(png, out -> ImageIO.write(image(charts), "png", out));
+            byte[] bytes = bytes(image(charts));
+            AtomicFile.write(png, out -> out.write(bytes));
             return true;
         } catch (IOException e) {
             throw new QloraException(png + ": cannot be written: " + Reason.of(e), e);
@@ -38,6 +42,15 @@ public final class Png {
             LOG.warn("no picture {}: this Java cannot draw ({}); install fontconfig and a font", png, e.toString());
             return false;
         }
+    }
+
+    /** In memory: ImageIO's own stream keeps a file beside, and cannot be closed where the disk is full. */
+    private static byte[] bytes(BufferedImage image) throws IOException {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try (ImageOutputStream memory = new MemoryCacheImageOutputStream(bytes)) {
+            ImageIO.write(image, "png", memory);
+        }
+        return bytes.toByteArray();
     }
 
     private static BufferedImage image(XYChart... charts) {

@@ -1,8 +1,10 @@
 package io.github.qlora4j.trainer.report;
 
 import com.google.gson.JsonArray;
+import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.Int8Checkpoint;
+import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.safetensors.SafetensorsFile;
 import io.github.qlora4j.quant.safetensors.TensorInfo;
@@ -153,7 +155,8 @@ record TensorRow(
         ByteBuffer target = ByteBuffer.allocateDirect(bytes.length);
         file.read(state.name(), 0, target);
         target.flip().get(bytes);
-        QuantState read = QuantState.of(StrictJson.parseObject(bytes, file.path() + ": " + state.name()));
+        String where = file.path() + ": " + state.name();
+        QuantState read = QuantState.of(StrictJson.parseObject(bytes, where), where);
         long stored = weight.byteLength() + state.byteLength();
         for (String part : PARTS) {
             TensorInfo info = file.tensors().get(weight.name() + part);
@@ -166,10 +169,15 @@ record TensorRow(
 
     /** What bitsandbytes says of a weight. */
     private record QuantState(String type, String blocksize, String dtype, List<Long> shape, boolean nested) {
-        static QuantState of(JsonObject json) {
+        static QuantState of(JsonObject json, String where) {
             List<Long> shape = new ArrayList<>();
-            if (json.has("shape") && json.get("shape").isJsonArray()) {
-                json.getAsJsonArray("shape").forEach(size -> shape.add(size.getAsLong()));
+            if (json.get("shape") instanceof JsonArray sizes) {
+                for (JsonElement size : sizes) {
+                    if (!size.toString().matches("[0-9]{1,18}")) {
+                        throw new QloraException(where + ": shape: whole numbers are expected, found " + sizes);
+                    }
+                    shape.add(size.getAsLong());
+                }
             }
             return new QuantState(
                     text(json, "quant_type"),

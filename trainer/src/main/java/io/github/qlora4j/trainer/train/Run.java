@@ -93,7 +93,7 @@ final class Run implements AutoCloseable {
         }
         config = Resolved.of(asked, model, options, Torch.threads());
 
-        listener.preparing("reading " + String.join(", ", asked.data().train()));
+        listener.preparing("reading " + shown(asked.data().train()));
         tokenizer = keep(Tokenizer.load(asked.model().path()));
         if (tokenizer.vocabSize() > model.vocabSize()) {
             listener.warning("the tokenizer has " + tokenizer.vocabSize() + " tokens, the model " + model.vocabSize());
@@ -151,6 +151,13 @@ final class Run implements AutoCloseable {
         LoraConfig stored = AdapterConfigFile.read(from).lora();
         AdapterSetup.checkAgainst(stored, loaded);
         return stored;
+    }
+
+    /** The first of many files. */
+    private static String shown(List<String> files) {
+        int most = 3;
+        return String.join(", ", files.subList(0, Math.min(most, files.size())))
+                + (files.size() > most ? " and " + (files.size() - most) + " more" : "");
     }
 
     private void checkIds(ModelConfig model) {

@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
@@ -55,6 +58,26 @@ class InspectVerbTest {
         assertThat(run.get("step").getAsInt()).isEqualTo(10);
         assertThat(run.get("eval_loss").getAsDouble()).isEqualTo(1.7);
         assertThat(run.get("checkpoints").toString()).isEqualTo("[\"checkpoint-9\",\"checkpoint-10\"]");
+    }
+
+    @Test
+    void fourBitState_thatIsDamaged_isToldByFileAndTensor() throws IOException {
+        String state = "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"dtype\": \"float32\", \"shape\": [2, \"x\"]}";
+        String header = "{\"w\": {\"dtype\": \"U8\", \"shape\": [2, 1], \"data_offsets\": [0, 2]},"
+                + " \"w.quant_state.bitsandbytes__nf4\": {\"dtype\": \"U8\", \"shape\": [" + state.length()
+                + "], \"data_offsets\": [2, " + (2 + state.length()) + "]}}";
+        ByteBuffer bytes = ByteBuffer.allocate(8 + header.length() + 2 + state.length())
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putLong(header.length())
+                .put(header.getBytes(StandardCharsets.UTF_8))
+                .putShort((short) 0)
+                .put(state.getBytes(StandardCharsets.UTF_8));
+        Path file = Files.write(dir.resolve("w.safetensors"), bytes.array());
+        Ran ran = Ran.qlora("inspect", file.toString());
+        assertThat(ran.code()).isEqualTo(1);
+        assertThat(ran.err())
+                .startsWith("error: " + file + ": w.quant_state.bitsandbytes__nf4: shape: ")
+                .hasLineCount(1);
     }
 
     @Test

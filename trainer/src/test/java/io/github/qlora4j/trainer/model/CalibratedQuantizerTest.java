@@ -169,7 +169,30 @@ class CalibratedQuantizerTest {
     @ParameterizedTest
     @ValueSource(strings = {"gptq", "awq"})
     void weightsThatSpoilTheTextsAreToldWithTheModel(String name) throws IOException {
-        Path damaged = Files.createDirectory(dir.resolve("damaged"));
+        Path damaged = damaged("model.layers.0.mlp.down_proj.weight", 3e38f, 64, 128);
+        CalibratedQuantizer quantizer = new CalibratedQuantizer(method(name), 1 << 20);
+        assertThatThrownBy(() -> quantizer.quantize(damaged, dir.resolve("output"), rows("texts"), (b, a) -> {}))
+                .isInstanceOf(QloraException.class)
+                .hasMessageStartingWith(damaged + ": ")
+                .hasMessageNotContaining("TorchScript");
+        assertThat(dir.resolve("output")).doesNotExist();
+    }
+
+    @Test
+    void normsAndEmbeddingsOfAnotherShapeAreToldByFileAndTensor() throws IOException {
+        CalibratedQuantizer quantizer = new CalibratedQuantizer(method("awq"), 1 << 20);
+        for (String name : List.of("model.layers.1.post_attention_layernorm.weight", "model.embed_tokens.weight")) {
+            Path damaged = damaged(name, 1, 63);
+            assertThatThrownBy(() -> quantizer.quantize(damaged, dir.resolve("output"), rows("texts"), (b, a) -> {}))
+                    .isInstanceOf(QloraException.class)
+                    .hasMessageStartingWith(damaged.resolve("model.safetensors") + ": tensor " + name)
+                    .hasMessageContaining("63");
+        }
+    }
+
+    /** The model with another tensor in a tensor's place. */
+    private Path damaged(String name, float value, long... shape) throws IOException {
+        Path damaged = Files.createTempDirectory(dir, "damaged");
         Files.copy(model.resolve("config.json"), damaged.resolve("config.json"));
         Map<String, NDArray> tensors = new TreeMap<>();
         try (ModelDirectory files = ModelDirectory.open(model);
@@ -177,18 +200,12 @@ class CalibratedQuantizerTest {
             for (String tensor : files.names()) {
                 tensors.put(tensor, files.read(manager, tensor));
             }
-            String down = "model.layers.0.mlp.down_proj.weight";
-            float[] huge = new float[64 * 128];
-            Arrays.fill(huge, 3e38f);
-            tensors.put(down, Torch.ofFloats(manager, huge, 64, 128));
+            float[] values = new float[(int) Arrays.stream(shape).reduce(1, (a, b) -> a * b)];
+            Arrays.fill(values, value);
+            tensors.put(name, Torch.ofFloats(manager, values, shape));
             SafetensorsWriter.writeAll(damaged.resolve("model.safetensors"), Map.of("format", "pt"), tensors);
         }
-        CalibratedQuantizer quantizer = new CalibratedQuantizer(method(name), 1 << 20);
-        assertThatThrownBy(() -> quantizer.quantize(damaged, dir.resolve("output"), rows("texts"), (b, a) -> {}))
-                .isInstanceOf(QloraException.class)
-                .hasMessageStartingWith(damaged + ": ")
-                .hasMessageNotContaining("TorchScript");
-        assertThat(dir.resolve("output")).doesNotExist();
+        return damaged;
     }
 
     @Test
