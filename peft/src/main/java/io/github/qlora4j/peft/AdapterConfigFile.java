@@ -1,8 +1,8 @@
 package io.github.qlora4j.peft;
 
-import io.github.qlora4j.quant.internal.AtomicFile;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.AtomicFile;
 import io.github.qlora4j.quant.internal.StrictJson;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,9 +1,9 @@
 package io.github.qlora4j.peft;
 
-import io.github.qlora4j.quant.internal.AtomicFile;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.AtomicFile;
 import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.torch.Dtype;
 import java.io.IOException;

@@ -10,13 +10,8 @@ import java.util.Locale;
 /** A {@code quantization_config}, each value checked as it is read. */
 record StoredSettings(JsonObject json, String where) {
 
-    private static final List<String> KERNEL_KEYS = List.of(
-            "use_exllama",
-            "disable_exllama",
-            "exllama_config",
-            "use_cuda_fp16",
-            "backend",
-            "max_input_length");
+    private static final List<String> KERNEL_KEYS =
+            List.of("use_exllama", "disable_exllama", "exllama_config", "use_cuda_fp16", "backend", "max_input_length");
 
     private static final List<String> FUSED_KEYS = List.of("do_fuse", "fuse_max_seq_len");
 

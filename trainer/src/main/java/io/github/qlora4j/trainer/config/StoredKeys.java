@@ -54,7 +54,8 @@ public record StoredKeys(
         @Key("Tokens of the kernel's buffer; not used.") @Range(min = 1)
         Integer maxInputLength,
 
-        @Key("Fused modules of autoawq; generation here always fuses.") Boolean doFuse,
+        @Key("Fused modules of autoawq; generation here always fuses.")
+        Boolean doFuse,
 
         @Key("Tokens that fused modules have room for; a cache here is as long as the row may become.") @Range(min = 1)
         Integer fuseMaxSeqLen) {

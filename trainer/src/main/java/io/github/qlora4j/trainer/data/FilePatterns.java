@@ -1,7 +1,7 @@
 package io.github.qlora4j.trainer.data;
 
-import io.github.qlora4j.quant.internal.EditDistance;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.EditDistance;
 import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.io.UncheckedIOException;

@@ -147,6 +147,7 @@ final class BlocksInPieces implements AutoCloseable {
         private final Map<String, NDArray> tensors = new LinkedHashMap<>();
         private final List<TensorMap> layers = new ArrayList<>();
         private final List<List<Runnable>> multiplications = new ArrayList<>();
+        private NDArray bound;
 
         private final int tokens;
 
@@ -187,22 +188,40 @@ final class BlocksInPieces implements AutoCloseable {
                     first += widths.get(name);
                 }
             }
-            for (int layer = 0; layer < products.size(); layer++) {
-                Map<String, NDArray> all = new LinkedHashMap<>(tensors);
-                all.putAll(decoder.besideLinears(layer));
-                all.putAll(decoder.trained().layer(layer));
-                layers.add(new TensorMap(all));
+            for (List<ReadyProduct> block : products) {
                 List<Runnable> own = new ArrayList<>();
                 for (int i = 0; i < sides.size(); i++) {
-                    own.add(products.get(layer).get(i).between(inputs.get(i), results.get(i)));
+                    own.add(block.get(i).between(inputs.get(i), results.get(i)));
                 }
                 multiplications.add(own);
             }
         }
 
+        /** Puts together what the pieces take, with the cache of the one row that they are for; null where there are more. */
+        private void bind(KvCache cache) {
+            NDArray keys = cache == null ? null : cache.keys(0);
+            if (!layers.isEmpty() && keys == bound) {
+                return;
+            }
+            layers.forEach(TensorMap::close);
+            layers.clear();
+            bound = keys;
+            for (int layer = 0; layer < products.size(); layer++) {
+                Map<String, NDArray> all = new LinkedHashMap<>(tensors);
+                all.putAll(decoder.besideLinears(layer));
+                all.putAll(decoder.trained().layer(layer));
+                if (cache != null) {
+                    all.put("keys", cache.keys(layer));
+                    all.put("values", cache.values(layer));
+                }
+                layers.add(new TensorMap(all));
+            }
+        }
+
         NDArray run(NDManager manager, NewTokens fresh) {
-            ModelConfig config = decoder.base().config();
-            double eps = config.rmsNormEps();
+            double eps = decoder.base().config().rmsNormEps();
+            boolean one = fresh.caches().size() == 1;
+            bind(one ? fresh.caches().get(0) : null);
             int last = layers.size() - 1;
             long[] past = fresh.past();
             try (NDManager pass = manager.newSubManager()) {
@@ -214,16 +233,27 @@ final class BlocksInPieces implements AutoCloseable {
                 TensorMap s = layers.get(layer);
                 List<Runnable> product = multiplications.get(layer);
                 product.get(0).run();
-                script.run(
-                        "few_attention",
-                        s,
-                        plain,
-                        fresh.keys(layer),
-                        fresh.values(layer),
-                        past,
-                        decoder.shape(),
-                        decoder.window(layer),
-                        decoder.scale());
+                if (one) {
+                    script.run(
+                            "few_attention",
+                            s,
+                            plain,
+                            fresh.caches().get(0).length(),
+                            decoder.shape(),
+                            decoder.window(layer),
+                            decoder.scale());
+                } else {
+                    script.run(
+                            "few_attention_each",
+                            s,
+                            plain,
+                            fresh.keys(layer),
+                            fresh.values(layer),
+                            past,
+                            decoder.shape(),
+                            decoder.window(layer),
+                            decoder.scale());
+                }
                 product.get(1).run();
                 script.run("few_residual", s, plain, eps);
                 product.get(2).run();

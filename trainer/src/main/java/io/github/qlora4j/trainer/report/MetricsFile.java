@@ -1,6 +1,5 @@
 package io.github.qlora4j.trainer.report;
 
-import io.github.qlora4j.quant.internal.AtomicFile;
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonElement;
@@ -10,6 +9,7 @@ import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
 import com.google.gson.JsonPrimitive;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.AtomicFile;
 import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.nio.ByteBuffer;

@@ -1,9 +1,9 @@
 package io.github.qlora4j.trainer.report;
 
-import io.github.qlora4j.quant.internal.AtomicFile;
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.AtomicFile;
 import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;

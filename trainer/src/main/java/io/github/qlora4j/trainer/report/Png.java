@@ -1,7 +1,7 @@
 package io.github.qlora4j.trainer.report;
 
-import io.github.qlora4j.quant.internal.AtomicFile;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.AtomicFile;
 import io.github.qlora4j.quant.internal.Reason;
 import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;

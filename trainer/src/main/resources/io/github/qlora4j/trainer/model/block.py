@@ -116,8 +116,13 @@ def few_start(x: Tensor, cos: Tensor, sin: Tensor, s: Dict[str, Tensor], eps: fl
   torch.copy_(s["sin"], sin)
   return hand_on(s, "n", "n.rows", norm(x, s, attention_norm(), eps))
 
-def few_attention(s: Dict[str, Tensor], plain: bool, cache_k: List[Tensor], cache_v: List[Tensor], past: List[int],
-                  shape: List[int], window: int, scale: float) -> Tensor:
+# s has the row's cache too, as keys and values.
+def few_attention(s: Dict[str, Tensor], plain: bool, past: int, shape: List[int], window: int, scale: float) -> Tensor:
+  q, k, v = heads(few_beside(s["n"], s, attention_inputs(), plain), s["cos"], s["sin"], shape)
+  return hand_on(s, "o", "o.rows", attention_of_row(q, k, v, s["keys"], s["values"], past, window, scale))
+
+def few_attention_each(s: Dict[str, Tensor], plain: bool, cache_k: List[Tensor], cache_v: List[Tensor], past: List[int],
+                       shape: List[int], window: int, scale: float) -> Tensor:
   q, k, v = heads(few_beside(s["n"], s, attention_inputs(), plain), s["cos"], s["sin"], shape)
   return hand_on(s, "o", "o.rows", attention_cached(q, k, v, cache_k, cache_v, past, window, scale))
 

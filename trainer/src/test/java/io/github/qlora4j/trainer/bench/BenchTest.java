@@ -64,8 +64,7 @@ class BenchTest {
         SchemeFigures plain = report.schemes().get(0);
         assertThat(plain.failed()).isNull();
         assertThat(plain.loaded().dtype()).isEqualTo("float32");
-        String why =
-                "the JVM ended with exit code 137 at \"generation 1 × 8\": killed, most likely for lack of memory";
+        String why = "the JVM ended with exit code 137 at \"generation 1 × 8\": killed, most likely for lack of memory";
         assertThat(plain.generation()).hasSize(2).allMatch(g -> why.equals(g.skipped()));
         assertThat(plain.forward()).hasSize(2).allMatch(p -> why.equals(p.skipped()));
         assertThat(BenchFiles.skipped(report)).hasSize(4);
