@@ -180,7 +180,7 @@ class TargetMatchingTest {
     void nearestNamesHaveAsManyPartsAsTheWrongOne() {
         List<String> modules = List.of("model.layers.0.mlp.up", "model.layers.0.mlp.down", "up", "model.0", "head.lm");
         assertThat(NearestNames.of("ip", modules)).containsExactly("up", "lm", "down");
-        assertThat(NearestNames.of("mpl.up", modules)).containsExactly("mlp.up", "up", "model.0");
+        assertThat(NearestNames.of("mpl.up", modules)).containsExactly("mlp.up", "up", "mlp.down");
         assertThat(NearestNames.of("x", List.of("h.0", "h.1", "h.y")))
                 .as("numbers are no names")
                 .containsExactly("y");
