@@ -24,7 +24,8 @@ OPTIMIZERS = {
     "adamw_torch": torch.optim.AdamW, "paged_adamw_32bit": bnb.optim.PagedAdamW32bit,
     "adamw_8bit": bnb.optim.AdamW8bit, "paged_adamw_8bit": bnb.optim.PagedAdamW8bit,
 }
-# how the base is read, the optimizer, the bound
+# how the base is read, the optimizer, the bound; where rounding to 8 bits of state or of a number turns the course, so that
+# peft is further than half of it from itself, twice that distance takes its place
 RUNS = [("fp32", "adamw_torch", 1e-4), ("fp32", "paged_adamw_32bit", 1e-4), ("fp32", "adamw_8bit", 1e-4),
         ("nf4-fp32", "adamw_torch", 1e-4),
         ("nf4-bf16", "adamw_torch", 2e-3), ("nf4-bf16", "paged_adamw_32bit", 2e-3), ("nf4-bf16", "paged_adamw_8bit", 2e-3)]
@@ -107,8 +108,9 @@ def judge(work):
         assert len(ours) == len(theirs) == STEPS, (len(ours), len(theirs))
         gaps = [abs(a - b) for a, b in zip(ours, theirs)]
         itself = max(abs(a - b) for a, b in zip(eager, theirs))
+        bound = max(bound, 2 * itself)
         print(f"| {mode} | {optimizer} | {theirs[0]:.4f} to {theirs[-1]:.4f} | {sum(n > CLIP for n in norms)} | "
-              f"{max(gaps):.1e} | {sum(gaps) / STEPS:.1e} | {itself:.1e} | {bound:.0e} |", flush=True)
+              f"{max(gaps):.1e} | {sum(gaps) / STEPS:.1e} | {itself:.1e} | {bound:.1e} |", flush=True)
         if max(gaps) > bound:
             beyond.append(f"{mode}, {optimizer}: {max(gaps):.1e} at step {gaps.index(max(gaps)) + 1}")
     if beyond:
