@@ -85,6 +85,8 @@ final class MergeVerb extends Verb {
             new MergedModel(base, tensors, trained, written, roundTrip).write(output);
         }
         say("merged model: " + output);
+        say("next: scripts/qlora generate --model " + output
+                + " --template NAME --prompt TEXT (a model remembers no template)");
         return Main.OK;
     }
 

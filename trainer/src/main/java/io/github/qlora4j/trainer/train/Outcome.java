@@ -93,7 +93,9 @@ final class Outcome {
                         run.plan().epochAfter(steps),
                         finished,
                         drawn ? picture : null,
-                        finished ? "scripts/qlora chat --adapter " + directory : "the same command with --resume"));
+                        finished
+                                ? "scripts/qlora chat --adapter " + directory
+                                : "the same command with --resume (in place of --overwrite)"));
     }
 
     /** The best adapter under {@code load_best_model_at_end}, else the last one. */
