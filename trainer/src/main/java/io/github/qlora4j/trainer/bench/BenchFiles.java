@@ -41,7 +41,9 @@ public final class BenchFiles {
         tables.add(generation(
                 report, "First token after the prompt, ms", g -> Figures.decimal(1000 * g.firstTokenSeconds(), 1)));
         tables.add(generation(
-                report, "Prompt's own pass, tokens/s", g -> Figures.decimal(g.length() / g.firstTokenSeconds(), 0)));
+                report,
+                "Prompt's own pass, tokens/s",
+                g -> Figures.decimal((double) g.batch() * g.length() / g.firstTokenSeconds(), 0)));
         tables.add(
                 generation(report, "Tokens after the first, tokens/s", g -> Figures.decimal(g.tokensPerSecond(), 1)));
         if (tellsPeaks(report)) {
