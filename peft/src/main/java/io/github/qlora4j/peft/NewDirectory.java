@@ -2,14 +2,12 @@ package io.github.qlora4j.peft;
 
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.AtomicFile;
+import io.github.qlora4j.quant.internal.FileTree;
 import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.Unfinished;
 import java.io.IOException;
-import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.SimpleFileVisitor;
-import java.nio.file.attribute.BasicFileAttributes;
 import java.util.function.Consumer;
 import java.util.stream.Stream;
 
@@ -55,22 +53,7 @@ final class NewDirectory {
     /** Deletes a file or a directory with everything in it; what cannot be deleted stays. */
     private static void deleteQuietly(Path path) {
         try {
-            if (!Files.exists(path)) {
-                return;
-            }
-            Files.walkFileTree(path, new SimpleFileVisitor<>() {
-                @Override
-                public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
-                    Files.delete(file);
-                    return FileVisitResult.CONTINUE;
-                }
-
-                @Override
-                public FileVisitResult postVisitDirectory(Path dir, IOException e) throws IOException {
-                    Files.delete(dir);
-                    return FileVisitResult.CONTINUE;
-                }
-            });
+            FileTree.delete(path);
         } catch (IOException e) {
             // a leftover under a temporary name harms nobody
         }

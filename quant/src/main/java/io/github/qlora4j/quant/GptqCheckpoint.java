@@ -104,9 +104,7 @@ public final class GptqCheckpoint implements StoredScheme {
 
     @Override
     public Optional<String> moduleOf(ModelDirectory model, String tensor) {
-        int dot = Math.max(0, tensor.lastIndexOf('.'));
-        return Optional.of(tensor.substring(0, dot))
-                .filter(module -> PARTS.contains(tensor.substring(dot + 1)) && has(model, module));
+        return StoredParts.moduleOf(tensor, PARTS).filter(module -> has(model, module));
     }
 
     @Override

@@ -7,9 +7,17 @@ import io.github.qlora4j.quant.safetensors.TensorInfo;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import java.util.Arrays;
+import java.util.Collection;
+import java.util.Optional;
 
 /** The tensors of one module's weight in a model's files, each checked as it is read; errors name the tensor. */
 record StoredParts(ModelDirectory model, String module) {
+
+    /** The module that a tensor belongs to, where its last name is one of the parts. */
+    static Optional<String> moduleOf(String tensor, Collection<String> parts) {
+        int dot = Math.max(0, tensor.lastIndexOf('.'));
+        return parts.contains(tensor.substring(dot + 1)) ? Optional.of(tensor.substring(0, dot)) : Optional.empty();
+    }
 
     QloraException error(String part, String problem) {
         String name = module + "." + part;

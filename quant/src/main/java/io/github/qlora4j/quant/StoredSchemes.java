@@ -24,4 +24,9 @@ public final class StoredSchemes {
     public static Optional<StoredScheme> of(String method, JsonObject quantizationConfig, String where) {
         return Optional.ofNullable(BY_METHOD.get(method)).map(reader -> reader.apply(quantizationConfig, where));
     }
+
+    /** Whether a key of a {@code quantization_config} chooses how products are made, not what they are. */
+    public static boolean choosesKernel(String key) {
+        return StoredSettings.choosesKernel(key);
+    }
 }

@@ -15,6 +15,11 @@ record StoredSettings(JsonObject json, String where) {
 
     private static final List<String> FUSED_KEYS = List.of("do_fuse", "fuse_max_seq_len");
 
+    /** Whether a key chooses how products are made, not what they are. */
+    static boolean choosesKernel(String key) {
+        return KERNEL_KEYS.contains(key) || FUSED_KEYS.contains(key);
+    }
+
     QloraException wrong(String key, String expected) {
         return new QloraException(where + ": " + key + ": " + expected + " is expected, found " + json.get(key));
     }

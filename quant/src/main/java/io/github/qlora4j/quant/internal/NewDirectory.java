@@ -91,11 +91,8 @@ public final class NewDirectory implements AutoCloseable {
         if (moved) {
             return;
         }
-        try (Stream<Path> entries = Files.list(beside)) {
-            for (Path file : entries.toList()) {
-                Files.delete(file);
-            }
-            Files.delete(beside);
+        try {
+            FileTree.delete(beside);
         } catch (IOException e) {
             // What is left carries .tmp in its name and is in nobody's way.
         }

@@ -4,11 +4,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.Comparator;
-import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.stream.Stream;
 
 /**
  * What is being written beside its place: deleted where the JVM is told to end (Ctrl-C, SIGTERM) before it is moved there.
@@ -52,11 +49,8 @@ public final class Unfinished {
 
     static void delete(Path path) {
         for (int i = 0; i < TRIES && Files.exists(path); i++) {
-            try (Stream<Path> all = Files.walk(path)) {
-                List<Path> deepestFirst = all.sorted(Comparator.reverseOrder()).toList();
-                for (Path one : deepestFirst) {
-                    Files.delete(one);
-                }
+            try {
+                FileTree.delete(path);
             } catch (NoSuchFileException e) {
                 // its writer was faster
             } catch (IOException | RuntimeException e) {

@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.bench;
 
+import io.github.qlora4j.trainer.report.Charts;
 import io.github.qlora4j.trainer.report.Png;
 import java.awt.BasicStroke;
 import java.awt.Color;
@@ -8,10 +9,8 @@ import java.util.List;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import org.knowm.xchart.XYChart;
-import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
 import org.knowm.xchart.style.Styler.LegendLayout;
-import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** What was measured as pictures, a line a scheme. Each says whether there is one now. */
@@ -119,17 +118,7 @@ final class BenchPictures {
     }
 
     private static XYChart chart(String title, String x, String y) {
-        XYChart chart = new XYChartBuilder()
-                .width(WIDTH)
-                .height(HEIGHT)
-                .title(title)
-                .xAxisTitle(x)
-                .yAxisTitle(y)
-                .build();
-        chart.getStyler()
-                .setLegendPosition(LegendPosition.OutsideS)
-                .setChartBackgroundColor(Color.WHITE)
-                .setPlotBorderVisible(false);
+        XYChart chart = Charts.empty(WIDTH, HEIGHT, title, x, y);
         chart.getStyler().setYAxisMin(0.0).setMarkerSize(6).setLegendLayout(LegendLayout.Horizontal);
         return chart;
     }

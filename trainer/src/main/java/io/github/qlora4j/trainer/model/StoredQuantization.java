@@ -20,7 +20,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 
@@ -36,17 +35,6 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme, Optio
     /** Where the packages wrote their settings before config.json had a place for them, and the method of each. */
     private static final Map<String, String> OLDER_FILES =
             Map.of("quantize_config.json", "gptq", "quant_config.json", "awq");
-
-    /** Keys that choose how products are made, not what they are. */
-    private static final Set<String> KERNEL_KEYS = Set.of(
-            "use_exllama",
-            "disable_exllama",
-            "exllama_config",
-            "use_cuda_fp16",
-            "backend",
-            "max_input_length",
-            "do_fuse",
-            "fuse_max_seq_len");
 
     /** Other names of keys, as some directories have them. */
     private static final Map<String, String> SPELLINGS =
@@ -141,7 +129,7 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme, Optio
         JsonObject all = settings.json().deepCopy();
         asked.entrySet().forEach(key -> {
             String name = key.getKey();
-            if (KERNEL_KEYS.contains(name)) {
+            if (StoredSchemes.choosesKernel(name)) {
                 all.add(name, key.getValue());
                 return;
             }

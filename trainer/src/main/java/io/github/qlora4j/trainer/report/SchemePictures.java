@@ -14,10 +14,8 @@ import java.util.function.DoubleUnaryOperator;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import org.knowm.xchart.XYChart;
-import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
 import org.knowm.xchart.XYSeries.XYSeriesRenderStyle;
-import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /**
@@ -148,18 +146,7 @@ public final class SchemePictures {
     }
 
     private static XYChart chart(String title, String x, String y) {
-        XYChart chart = new XYChartBuilder()
-                .width(WIDTH)
-                .height(HEIGHT)
-                .title(title)
-                .xAxisTitle(x)
-                .yAxisTitle(y)
-                .build();
-        chart.getStyler()
-                .setLegendPosition(LegendPosition.OutsideS)
-                .setChartBackgroundColor(Color.WHITE)
-                .setPlotBorderVisible(false);
-        return chart;
+        return Charts.empty(WIDTH, HEIGHT, title, x, y);
     }
 
     private static XYSeries line(XYChart chart, String name, double[] x, double[] y, Color color) {
