@@ -32,7 +32,7 @@ final class BlocksInPieces implements AutoCloseable {
     private final NDManager manager = Torch.newManager();
     private final List<Side> sides;
     private final List<List<ReadyProduct>> products;
-    private final Optional<NDArray> packedHead;
+    private final Optional<ReadyProduct> head;
     private final boolean plain;
     private Room kept;
 
@@ -54,8 +54,9 @@ final class BlocksInPieces implements AutoCloseable {
         boolean packs = !decoder.base().placement().headOnDisk()
                 && Torch.dtype(decoder.headWeight()) == Dtype.BFLOAT16
                 && ReadyProduct.packsBfloat16();
-        this.packedHead =
-                packs ? Optional.of(script.tensor(manager, "packed_head", decoder.headWeight())) : Optional.empty();
+        this.head = packs
+                ? Optional.of(ReadyProduct.dense(List.of(new DenseWeight(decoder.headWeight())), Dtype.BFLOAT16))
+                : Optional.empty();
     }
 
     /**
@@ -125,22 +126,22 @@ final class BlocksInPieces implements AutoCloseable {
     /** The logits of new tokens, which their caches have room for and do not count yet. */
     NDArray next(NDManager results, NewTokens tokens) {
         int count = tokens.inputIds().length;
-        if (kept == null || kept.tokens != count) {
+        if (!tokens.each() && count > 1) {
             // a prompt is run once, tokens behind it many times
-            if (!tokens.each() && count > 1) {
-                try (Room room = new Room(count)) {
-                    return room.run(results, tokens);
-                }
+            try (Room room = new Room(count, 1)) {
+                return room.run(results, tokens);
             }
+        }
+        if (kept == null || kept.tokens != count) {
             if (kept != null) {
                 kept.close();
             }
-            kept = new Room(count);
+            kept = new Room(count, count);
         }
         return kept.run(results, tokens);
     }
 
-    /** The tensors between the pieces, for so many tokens. */
+    /** The tensors between the pieces, for so many tokens, of whose last some the logits are wanted. */
     private final class Room implements AutoCloseable {
 
         private final NDManager owner = manager.newSubManager();
@@ -150,8 +151,11 @@ final class BlocksInPieces implements AutoCloseable {
         private NDArray bound;
 
         private final int tokens;
+        private final NDArray headRows;
+        private final NDArray headProduct;
+        private final Runnable headMultiplication;
 
-        Room(int tokens) {
+        Room(int tokens, int wanted) {
             this.tokens = tokens;
             ModelConfig config = decoder.base().config();
             Dtype stream = decoder.base().stream();
@@ -195,6 +199,9 @@ final class BlocksInPieces implements AutoCloseable {
                 }
                 multiplications.add(own);
             }
+            headRows = Torch.empty(owner, Dtype.BFLOAT16, wanted, config.hiddenSize());
+            headProduct = Torch.empty(owner, Dtype.BFLOAT16, wanted, config.vocabSize());
+            headMultiplication = head.map(h -> h.between(headRows, headProduct)).orElse(null);
         }
 
         /** Puts together what the pieces take, with the cache of the one row that they are for; null where there are more. */
@@ -261,15 +268,14 @@ final class BlocksInPieces implements AutoCloseable {
                 product.get(3).run();
                 script.run("few_end", s, plain, layers.get(Math.min(layer + 1, last)), eps);
             }
-            return script.tensor(
-                    manager,
-                    "next_logits",
-                    tensors.get("x"),
-                    decoder.base().norm(),
-                    eps,
-                    packedHead.orElseGet(decoder::headWeight),
-                    packedHead.isPresent(),
-                    fresh.each());
+            NDArray x = tensors.get("x");
+            NDArray norm = decoder.base().norm();
+            if (head.isEmpty()) {
+                return script.tensor(manager, "next_logits", x, norm, eps, decoder.headWeight(), fresh.each());
+            }
+            script.run("head_input", x, norm, eps, headRows);
+            headMultiplication.run();
+            return script.tensor(manager, "head_logits", headProduct, fresh.each());
         }
 
         @Override
@@ -289,6 +295,7 @@ final class BlocksInPieces implements AutoCloseable {
             kept.close();
         }
         close(products);
+        head.ifPresent(ReadyProduct::close);
         manager.close();
     }
 }

@@ -142,8 +142,7 @@ public final class CachedDecoder implements AutoCloseable {
                 x.close();
                 x = y;
             }
-            return script.tensor(
-                    manager, "next_logits", x, base.norm(), eps, decoder.headWeight(), false, tokens.each());
+            return script.tensor(manager, "next_logits", x, base.norm(), eps, decoder.headWeight(), tokens.each());
         }
     }
 

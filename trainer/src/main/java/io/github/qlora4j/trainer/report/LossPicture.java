@@ -8,7 +8,6 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.knowm.xchart.XYChart;
-import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
 import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.markers.SeriesMarkers;
@@ -45,17 +44,8 @@ public final class LossPicture {
     }
 
     private static XYChart chart(Series loss, Series evalLoss) {
-        XYChart chart = new XYChartBuilder()
-                .width(WIDTH)
-                .height(HEIGHT)
-                .title("Training loss")
-                .xAxisTitle("step")
-                .yAxisTitle("loss")
-                .build();
-        chart.getStyler()
-                .setLegendPosition(LegendPosition.InsideNE)
-                .setChartBackgroundColor(Color.WHITE)
-                .setPlotBorderVisible(false);
+        XYChart chart = Charts.empty(WIDTH, HEIGHT, "Training loss", "step", "loss");
+        chart.getStyler().setLegendPosition(LegendPosition.InsideNE);
         boolean many = loss.steps.size() > MANY;
         if (!loss.steps.isEmpty()) {
             line(

@@ -12,19 +12,22 @@ def logits(x: Tensor, norm: Tensor, eps: float, weight: Tensor) -> Tensor:
   n = rms_norm(x, norm, eps)
   return torch.to(torch.matmul(torch.to(n, weight), torch.t(weight)), 6)
 
-# A bfloat16 weight in the layout that oneDNN reads fastest, for a token at a time.
-def packed_head(weight: Tensor) -> Tensor:
-  return ops.mkldnn._reorder_linear_weight(weight, 1)
-
 # The logits of each token, or of the last alone.
-def next_logits(x: Tensor, norm: Tensor, eps: float, weight: Tensor, packed: bool, each: bool) -> Tensor:
-  if not each:
-    x = torch.slice(x, 0, -1)
-  if packed:
-    n = torch.to(rms_norm(x, norm, eps), 15)
-    y = torch.to(ops.mkldnn._linear_pointwise(n, weight, None, "none", [], ""), 6)
-  else:
+def next_logits(x: Tensor, norm: Tensor, eps: float, weight: Tensor, each: bool) -> Tensor:
+  if each:
     y = logits(x, norm, eps, weight)
+  else:
+    y = torch.squeeze(logits(torch.slice(x, 0, -1), norm, eps, weight), 0)
+  return y
+
+# The same in pieces, between which the product is made elsewhere: what it takes of the last tokens, as many as rows has,
+# and what it gave as logits.
+
+def head_input(x: Tensor, norm: Tensor, eps: float, rows: Tensor) -> Tensor:
+  return torch.copy_(rows, rms_norm(torch.slice(x, 0, torch.size(x, 0) - torch.size(rows, 0)), norm, eps))
+
+def head_logits(product: Tensor, each: bool) -> Tensor:
+  y = torch.to(product, 6)
   if not each:
     y = torch.squeeze(y, 0)
   return y
