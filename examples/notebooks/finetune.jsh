@@ -3,6 +3,7 @@
 import io.github.qlora4j.trainer.config.*;
 import io.github.qlora4j.trainer.data.*;
 import io.github.qlora4j.trainer.generate.*;
+import io.github.qlora4j.trainer.plan.*;
 import io.github.qlora4j.trainer.report.*;
 import io.github.qlora4j.trainer.tokenizer.Tokenizer;
 import io.github.qlora4j.trainer.train.*;

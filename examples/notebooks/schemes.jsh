@@ -2,7 +2,7 @@
 // Run it from the root of the checkout. It writes two models and pictures: scripts/notebook schemes output=runs/schemes
 import io.github.qlora4j.quant.scheme.*;
 import io.github.qlora4j.trainer.generate.*;
-import io.github.qlora4j.trainer.report.*;
+import io.github.qlora4j.trainer.compare.*;
 Path base = Path.of(System.getProperty("quickstart", "examples/quickstart")).resolve("model");
 Path output = Path.of(System.getProperty("output", "runs/schemes"));
 Files.createDirectories(output);

@@ -2,14 +2,19 @@ package io.github.qlora4j.peft;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import com.google.gson.GsonBuilder;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.AtomicFile;
+import io.github.qlora4j.quant.internal.NewDirectory;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.safetensors.ShardedSafetensorsWriter;
 import io.github.qlora4j.quant.safetensors.TensorSpec;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -144,11 +149,38 @@ public final class MergedModel {
      * @throws QloraException if it is not empty, the disk has no room, or a merged weight is not finite
      */
     public void write(Path outDir) {
-        NewDirectory.build(outDir, beside -> {
-            writeTensors(beside);
-            ModelFiles.copySmallFiles(baseDir, beside);
-            ModelFiles.writeConfig(beside, config, dtype, unties());
-        });
+        try (NewDirectory directory = NewDirectory.begin(outDir, 0)) {
+            writeTensors(directory.path());
+            directory.copyOthers(baseDir);
+            writeConfig(directory.path().resolve("config.json"));
+            directory.finish();
+        } catch (IOException e) {
+            throw new QloraException(
+                    "Cannot write " + outDir + ": " + Reason.of(e) + ". Check free space and permissions.", e);
+        }
+    }
+
+    /** For weights that are no longer quantized, in their dtype. */
+    private void writeConfig(Path file) {
+        JsonObject merged = config.deepCopy();
+        merged.remove("quantization_config");
+        if (merged.has("torch_dtype")) {
+            merged.addProperty("torch_dtype", dtype.torchName());
+        }
+        if (merged.has("dtype") || !merged.has("torch_dtype")) {
+            merged.addProperty("dtype", dtype.torchName());
+        }
+        if (unties()) {
+            merged.addProperty("tie_word_embeddings", false);
+        }
+        String text =
+                new GsonBuilder()
+                                .setPrettyPrinting()
+                                .serializeNulls()
+                                .disableHtmlEscaping()
+                                .create()
+                                .toJson(merged) + "\n";
+        AtomicFile.writeText(file, text);
     }
 
     private void writeTensors(Path directory) {

@@ -7,12 +7,18 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Stream;
 
 /** Builds a directory beside its place and moves it there when it is whole; of what fails nothing is left. */
 public final class NewDirectory implements AutoCloseable {
 
-    private static final List<String> COPIED = List.of(".json", ".jinja", ".model", ".txt", ".tiktoken");
+    private static final List<String> KINDS = List.of(".json", ".jinja", ".model", ".txt", ".tiktoken", ".py");
+    private static final List<String> NAMES = List.of("LICENSE", "NOTICE");
+
+    /** What speaks of the weights that stay behind. */
+    private static final Set<String> LEFT_OUT =
+            Set.of("config.json", "adapter_config.json", "quantize_config.json", "quant_config.json");
 
     private final Path output;
     private final Path beside;
@@ -63,19 +69,23 @@ public final class NewDirectory implements AutoCloseable {
         return beside;
     }
 
-    /** Brings a model's tokenizer, generation settings and licence notes along; weights, their index and config.json not. */
+    /** Brings a model's tokenizer, generation settings, chat template and licence along; what speaks of weights not. */
     public void copyOthers(Path model) throws IOException {
         List<Path> files;
         try (Stream<Path> entries = Files.list(model)) {
-            files = entries.filter(Files::isRegularFile).toList();
+            files = entries.filter(Files::isRegularFile).sorted().toList();
         }
         for (Path file : files) {
-            String name = file.getFileName().toString();
-            boolean weights = name.endsWith(".index.json") || name.equals("config.json");
-            if (!weights && (COPIED.stream().anyMatch(name::endsWith) || name.startsWith("LICENSE"))) {
-                Files.copy(file, beside.resolve(name));
+            if (goesAlong(file.getFileName().toString())) {
+                Files.copy(file, beside.resolve(file.getFileName()));
             }
         }
+    }
+
+    private static boolean goesAlong(String name) {
+        boolean wanted =
+                NAMES.stream().anyMatch(name::startsWith) || KINDS.stream().anyMatch(name::endsWith);
+        return wanted && !LEFT_OUT.contains(name) && !name.endsWith(".index.json") && !name.startsWith(".");
     }
 
     /** Moves it into its place. */

@@ -138,8 +138,8 @@ public final class BenchFiles {
                         : "Peak memory is not measured: this system does not tell it, or does not let it be reset"
                                 + " (/proc/self/clear_refs).");
         if (plan.schemes().contains(BenchScheme.GPTQ) || plan.schemes().contains(BenchScheme.AWQ)) {
-            notes.add("gptq and awq were quantized once, with " + SchemeBench.CALIBRATION_ROWS + " rows of "
-                    + SchemeBench.CALIBRATION_LENGTH
+            notes.add("gptq and awq were quantized once, with " + QuantizingBench.CALIBRATION_ROWS + " rows of "
+                    + QuantizingBench.CALIBRATION_LENGTH
                     + " random tokens, reading and writing included: more text takes longer.");
         }
         return notes;

@@ -5,8 +5,6 @@ import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;
 import io.github.qlora4j.quant.LinearWeight;
 import io.github.qlora4j.quant.MatrixQuantizer;
-import io.github.qlora4j.quant.safetensors.ModelDirectory;
-import io.github.qlora4j.quant.safetensors.ShardedSafetensorsWriter;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.bench.BenchPlan.Cell;
@@ -17,11 +15,8 @@ import io.github.qlora4j.trainer.generate.Sampling;
 import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.BaseOptions;
 import io.github.qlora4j.trainer.model.CachedDecoder;
-import io.github.qlora4j.trainer.model.CalibratedQuantizer;
-import io.github.qlora4j.trainer.model.CalibrationMethod;
 import io.github.qlora4j.trainer.model.Decoder;
 import io.github.qlora4j.trainer.model.ModelConfig;
-import io.github.qlora4j.trainer.model.Modules;
 import io.github.qlora4j.trainer.model.StoredQuantization;
 import io.github.qlora4j.trainer.model.Trained;
 import io.github.qlora4j.trainer.report.Figures;
@@ -46,11 +41,6 @@ final class SchemeBench {
     /** Runs of each thing that do not count: libraries compile kernels, and memory is fetched from the system. */
     static final int WARM_UP = 1;
 
-    /** Calibration of GPTQ and AWQ: the time grows with it, and it says nothing about what they are worth. */
-    static final int CALIBRATION_ROWS = 16;
-
-    static final int CALIBRATION_LENGTH = 128;
-
     private final BenchPlan plan;
     private final BenchScheme scheme;
     private final Path work;
@@ -74,12 +64,14 @@ final class SchemeBench {
         Path model = Path.of(plan.model());
         Double quantized = null;
         Optional<MatrixQuantizer> quantizer = BenchScheme.quantizer(options);
+        QuantizingBench quantizing = new QuantizingBench(model, config, WARM_UP, plan.rounds());
         if (quantizer.isPresent()) {
             doing("quantizing");
-            quantized = quantize(model, quantizer.get());
+            Dtype dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
+            quantized = quantizing.measure(quantizer.get(), dtype);
         } else if (scheme.calibrated().isPresent()) {
             doing("quantizing with calibration");
-            quantized = calibrate(model, scheme.calibrated().get());
+            quantized = quantizing.measure(scheme.calibrated().get(), work, this::row, this::calibrating);
             model = work;
         }
         Torch.giveBackFreedMemory();
@@ -97,54 +89,12 @@ final class SchemeBench {
         doing("done");
     }
 
+    private void calibrating(int blocks, int all) {
+        doing("calibrating, block " + blocks + "/" + all);
+    }
+
     private void doing(String what) {
         out.accept(Message.doing(what, done));
-    }
-
-    /** Weights a second; each matrix is quantized in every round, read once. */
-    private double quantize(Path model, MatrixQuantizer quantizer) {
-        double[] rounds = new double[WARM_UP + plan.rounds()];
-        long weights = 0;
-        Dtype dtype = options.dtype().or(config::dtype).orElse(Dtype.FLOAT32);
-        try (ModelDirectory files = ModelDirectory.open(model)) {
-            for (String name : linears()) {
-                try (NDManager manager = Torch.newManager()) {
-                    NDArray stored = files.read(manager, name);
-                    NDArray matrix = Torch.dtype(stored) == dtype ? stored : Torch.cast(manager, stored, dtype);
-                    weights += matrix.getShape().size();
-                    for (int round = 0; round < rounds.length; round++) {
-                        long start = System.nanoTime();
-                        quantizer.quantize(matrix).close();
-                        rounds[round] += (System.nanoTime() - start) / 1e9;
-                    }
-                }
-            }
-        }
-        return weights / median(rounds);
-    }
-
-    /** Weights a second, once, with calibration, reading and writing. */
-    private double calibrate(Path model, CalibrationMethod method) {
-        long weights = Modules.of(config).stream()
-                .filter(module -> module.isLinear() && !module.isOutputHead())
-                .mapToLong(module -> module.rows() * module.cols())
-                .sum();
-        List<int[]> texts = new ArrayList<>();
-        int length = Math.min(CALIBRATION_LENGTH, config.maxPositionEmbeddings());
-        for (int i = 0; i < CALIBRATION_ROWS; i++) {
-            texts.add(row(length));
-        }
-        long start = System.nanoTime();
-        new CalibratedQuantizer(method, ShardedSafetensorsWriter.DEFAULT_SHARD_BYTES)
-                .quantize(model, work, texts, (blocks, all) -> doing("calibrating, block " + blocks + "/" + all));
-        return weights / ((System.nanoTime() - start) / 1e9);
-    }
-
-    private List<String> linears() {
-        return Modules.of(config).stream()
-                .filter(module -> module.isLinear() && !module.isOutputHead())
-                .map(module -> module.name() + ".weight")
-                .toList();
     }
 
     private Loaded loaded(BaseModel base, Double quantized, double seconds) {
@@ -326,11 +276,8 @@ final class SchemeBench {
         return random.ints(length, 0, config.vocabSize()).toArray();
     }
 
-    /** Without the runs that do not count. */
     private static double median(double[] all) {
-        double[] counted = Arrays.copyOfRange(all, WARM_UP, all.length);
-        Arrays.sort(counted);
-        return (counted[(counted.length - 1) / 2] + counted[counted.length / 2]) / 2;
+        return QuantizingBench.median(all, WARM_UP);
     }
 
     /** A directory that is quantized already; it is measured as it is. */

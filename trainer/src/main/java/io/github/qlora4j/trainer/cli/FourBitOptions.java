@@ -8,7 +8,7 @@ import io.github.qlora4j.trainer.config.Precision;
 import io.github.qlora4j.trainer.config.QuantizationSection;
 import io.github.qlora4j.trainer.config.StoredKeys;
 import io.github.qlora4j.trainer.model.BaseOptions;
-import io.github.qlora4j.trainer.train.BaseSetup;
+import io.github.qlora4j.trainer.model.BaseSetup;
 import java.util.Objects;
 import java.util.Optional;
 import picocli.CommandLine.Option;

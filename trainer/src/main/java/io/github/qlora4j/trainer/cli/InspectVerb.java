@@ -1,6 +1,6 @@
 package io.github.qlora4j.trainer.cli;
 
-import io.github.qlora4j.trainer.report.Inspection;
+import io.github.qlora4j.trainer.inspect.Inspection;
 import java.nio.file.Path;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;

@@ -10,7 +10,7 @@ import io.github.qlora4j.trainer.data.Template;
 import io.github.qlora4j.trainer.generate.LanguageModel;
 import io.github.qlora4j.trainer.generate.ModelSource;
 import io.github.qlora4j.trainer.model.BaseOptions;
-import io.github.qlora4j.trainer.train.BaseSetup;
+import io.github.qlora4j.trainer.model.BaseSetup;
 import java.nio.file.Path;
 import java.util.Objects;
 import java.util.Optional;

@@ -2,11 +2,12 @@ package io.github.qlora4j.trainer.generate;
 
 import io.github.qlora4j.peft.Adapter;
 import io.github.qlora4j.peft.AdapterConfigFile;
+import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.trainer.config.ConfigFile;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.model.BaseOptions;
-import io.github.qlora4j.trainer.train.BaseSetup;
+import io.github.qlora4j.trainer.model.BaseSetup;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -77,9 +78,30 @@ public record AdapterOrigin(Path directory, AdapterConfigFile config, Optional<R
         if (!Files.isDirectory(base)) {
             throw new QloraException(file + ": the base of this adapter was " + base + ", and "
                     + base.toAbsolutePath().normalize()
-                    + " is not there. Say where it is now with --model DIR, and with its flags how it is to be read.");
+                    + " is not there. Say where it is now with --model DIR"
+                    + (run.isPresent() ? flags() : ", and with --load-in-4bit or --load-in-8bit where it was quantized")
+                    + ".");
         }
         return base;
+    }
+
+    /** The flags that read a base as the run read it; {@code --model} takes the place of all that the run says. */
+    private String flags() {
+        StringBuilder flags = new StringBuilder();
+        options().fourBit().ifPresent(config -> {
+            flags.append(" --load-in-4bit");
+            if (config.type() != FourBitConfig.DEFAULT.type()) {
+                flags.append(" --quant-type ").append(config.type().key());
+            }
+            if (config.blocksize() != FourBitConfig.DEFAULT.blocksize()) {
+                flags.append(" --blocksize ").append(config.blocksize());
+            }
+            if (!config.doubleQuant()) {
+                flags.append(" --no-double-quant");
+            }
+        });
+        options().eightBit().ifPresent(scheme -> flags.append(" --load-in-8bit"));
+        return flags.toString();
     }
 
     /** How the base was read when the adapter was trained, as far as the files say. */

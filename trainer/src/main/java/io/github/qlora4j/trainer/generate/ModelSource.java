@@ -56,7 +56,7 @@ public record ModelSource(Optional<Path> model, Optional<Path> adapter, BaseOpti
         if (trained.placement().fp32Offload()) {
             throw new QloraException(origin.get().directory() + ": its run kept modules in float32 by"
                     + " llm_int8_enable_fp32_cpu_offload and its device_map, so another map is another base; name the base"
-                    + " with --model, and with its flags how it is to be read");
+                    + " with --model DIR and give it that map");
         }
         return trained.withPlacement(options.placement());
     }

@@ -45,32 +45,6 @@ public final class BaseModel implements AutoCloseable {
     private final NDArray head;
     private final List<Layer> layers;
 
-    /** Takes over all of it, in memory. */
-    BaseModel(
-            NDManager manager,
-            Path directory,
-            ModelConfig config,
-            BaseOptions options,
-            Dtype stream,
-            NDArray embeddings,
-            NDArray norm,
-            NDArray head,
-            List<Layer> layers) {
-        this(
-                manager,
-                directory,
-                config,
-                options,
-                stream,
-                Placement.inMemory(config),
-                new DiskParts(),
-                null,
-                embeddings,
-                norm,
-                head,
-                layers);
-    }
-
     /** Takes over all of it; {@code embeddings} and {@code head} are null where {@code parts} has them, {@code rows} where embeddings
      * are in memory. */
     BaseModel(
@@ -117,6 +91,38 @@ public final class BaseModel implements AutoCloseable {
         boolean inMemory() {
             return linears.values().stream().noneMatch(DiskWeight.class::isInstance);
         }
+    }
+
+    /**
+     * A model of tensors that are in memory; the caller has checked their shapes.
+     *
+     * @param manager owns the tensors, and is closed with the model
+     * @param directory what messages name
+     * @param stream the dtype of all that is not a linear layer of a block
+     */
+    public static BaseModel of(
+            NDManager manager,
+            Path directory,
+            ModelConfig config,
+            BaseOptions options,
+            Dtype stream,
+            NDArray embeddings,
+            NDArray norm,
+            NDArray head,
+            List<Layer> layers) {
+        return new BaseModel(
+                manager,
+                directory,
+                config,
+                options,
+                stream,
+                Placement.inMemory(config),
+                new DiskParts(),
+                null,
+                embeddings,
+                norm,
+                head,
+                layers);
     }
 
     /**

@@ -16,6 +16,7 @@ import io.github.qlora4j.trainer.data.BatchPlan;
 import io.github.qlora4j.trainer.data.TrainingData;
 import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.BaseOptions;
+import io.github.qlora4j.trainer.model.BaseSetup;
 import io.github.qlora4j.trainer.model.Decoder;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Modules;
@@ -83,7 +84,7 @@ final class Run implements AutoCloseable {
         }
         listener.preparing("reading " + asked.model().path());
         ModelConfig model = ModelConfig.read(asked.model().path());
-        List<String> modelFiles = BaseSetup.stamp(asked.model().path());
+        List<String> modelFiles = BaseFiles.stamp(asked.model().path());
         BaseOptions options = BaseSetup.options(asked);
         LoraConfig lora = startingAdapter(loaded, model);
         if (asked.lora().adapter() == null) {
@@ -110,14 +111,14 @@ final class Run implements AutoCloseable {
                         asked.data().packing() ? asked.data().maxLength() : 0));
 
         directory = keep(RunDirectory.take(training.outputDir()));
-        baseFingerprint = BaseSetup.fingerprint(asked.model().path());
+        baseFingerprint = BaseFiles.fingerprint(asked.model().path());
         takeUp(start);
 
         listener.preparing(options.scheme()
                 .map(scheme -> "loading and quantizing the base to " + scheme)
                 .orElse("loading the base"));
         base = keep(BaseModel.load(asked.model().path(), options));
-        BaseSetup.requireUnchanged(asked.model().path(), modelFiles);
+        BaseFiles.requireUnchanged(asked.model().path(), modelFiles);
         NDManager tensors = keep(Torch.newManager());
         adapter = adapter(tensors, loaded, model, lora);
         adapterConfig =

@@ -21,6 +21,8 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** score, eval, generate and chat, on tiny models and a run of ours. */
 class ModelVerbsTest {
@@ -329,19 +331,50 @@ class ModelVerbsTest {
         assertThat(Ran.qlora("chat", "--model", LLAMA).err()).contains("template");
     }
 
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "                                                              | --model DIR.",
+                "{load_in_4bit: true}                                          | --model DIR --load-in-4bit.",
+                "{load_in_4bit: true, bnb_4bit_use_double_quant: false}        | --load-in-4bit --no-double-quant.",
+                "{load_in_4bit: true, bnb_4bit_quant_type: fp4, blocksize: 128} | --quant-type fp4 --blocksize 128.",
+                "{load_in_8bit: true}                                          | --model DIR --load-in-8bit.",
+            })
+    void saysWhereAMovedBaseWasAndHowItWasRead(String quantization, String flags) throws IOException {
+        Path moved = movedRun(quantization);
+        Ran ran = Ran.qlora("generate", "--adapter", moved.toString(), "--prompt", "a");
+        assertThat(ran.code()).isEqualTo(Main.FAILED);
+        assertThat(ran.err()).contains("models/gone", flags);
+    }
+
     @Test
-    void saysWhereAMovedBaseWas() throws IOException {
-        Path moved = Files.createDirectories(temp.resolve("moved"));
+    void anAdapterOfAnotherProgramDoesNotSayHowItsBaseWasRead() throws IOException {
+        Path moved = movedRun(null);
+        Files.delete(moved.resolve("qlora.yaml"));
+        Path config = moved.resolve("adapter_config.json");
+        Files.writeString(config, Files.readString(config).replace(LLAMA, "models/gone"));
+        Ran ran = Ran.qlora("generate", "--adapter", moved.toString(), "--prompt", "a");
+        assertThat(ran.err()).contains("models/gone", "--model DIR", "--load-in-4bit or --load-in-8bit");
+        assertThat(Ran.qlora("generate", "--adapter", temp.toString(), "--prompt", "a")
+                        .err())
+                .contains("adapter_config.json");
+    }
+
+    /** The run's files, naming a base that is not there. */
+    private Path movedRun(String quantization) throws IOException {
+        Path moved = Files.createTempDirectory(temp, "moved");
         for (String name : List.of("adapter_config.json", "adapter_model.safetensors")) {
             Files.copy(run.resolve(name), moved.resolve(name));
         }
         String config = Files.readString(run.resolve("qlora.yaml"));
-        assertThat(config).contains(LLAMA);
-        Files.writeString(moved.resolve("qlora.yaml"), config.replace(LLAMA, "models/gone"));
-        Ran ran = Ran.qlora("generate", "--adapter", moved.toString(), "--prompt", "a");
-        assertThat(ran.code()).isEqualTo(Main.FAILED);
-        assertThat(ran.err()).contains("models/gone", "--model DIR");
-        Ran none = Ran.qlora("generate", "--adapter", temp.toString(), "--prompt", "a");
-        assertThat(none.err()).contains("adapter_config.json");
+        assertThat(config).contains(LLAMA).contains("\nquantization:\n");
+        Files.writeString(
+                moved.resolve("qlora.yaml"),
+                config.replace(LLAMA, "models/gone")
+                        .replaceFirst(
+                                "(?m)^quantization:\n(?: .*\n)+",
+                                quantization == null ? "" : "quantization: " + quantization + "\n"));
+        return moved;
     }
 }

@@ -10,17 +10,17 @@ import java.nio.file.Path;
 import java.util.List;
 
 /** The golden files that {@code scripts/golden} made. */
-final class Golden {
+public final class Golden {
 
-    static final Path ROOT = Path.of("src/test/resources/golden");
+    public static final Path ROOT = Path.of("src/test/resources/golden");
 
     private Golden() {}
 
-    static Path model(String name) {
+    public static Path model(String name) {
         return ROOT.resolve("models").resolve(name);
     }
 
-    static JsonObject json(Path file) {
+    public static JsonObject json(Path file) {
         try {
             return JsonParser.parseString(Files.readString(file)).getAsJsonObject();
         } catch (IOException e) {
@@ -28,7 +28,7 @@ final class Golden {
         }
     }
 
-    static List<JsonObject> lines(Path file) {
+    public static List<JsonObject> lines(Path file) {
         try {
             return Files.readAllLines(file).stream()
                     .map(line -> JsonParser.parseString(line).getAsJsonObject())
@@ -38,7 +38,7 @@ final class Golden {
         }
     }
 
-    static int[] ints(JsonObject row, String key) {
+    public static int[] ints(JsonObject row, String key) {
         JsonArray array = row.getAsJsonArray(key);
         int[] values = new int[array.size()];
         for (int i = 0; i < values.length; i++) {
@@ -47,7 +47,7 @@ final class Golden {
         return values;
     }
 
-    static float[] floats(JsonObject row, String key) {
+    public static float[] floats(JsonObject row, String key) {
         JsonArray array = row.getAsJsonArray(key);
         float[] values = new float[array.size()];
         for (int i = 0; i < values.length; i++) {

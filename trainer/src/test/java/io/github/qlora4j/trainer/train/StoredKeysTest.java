@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import io.github.qlora4j.trainer.config.ConfigFile;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.model.BaseModel;
+import io.github.qlora4j.trainer.model.BaseSetup;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.StoredQuantization;
 import java.nio.file.Path;

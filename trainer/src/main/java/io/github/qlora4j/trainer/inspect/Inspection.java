@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.inspect;
 
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
@@ -10,6 +10,8 @@ import io.github.qlora4j.quant.internal.StrictJson;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.quant.safetensors.SafetensorsFile;
 import io.github.qlora4j.trainer.model.ModelConfig;
+import io.github.qlora4j.trainer.report.Figures;
+import io.github.qlora4j.trainer.report.MetricsFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.model;
+package io.github.qlora4j.trainer.calibrate;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;

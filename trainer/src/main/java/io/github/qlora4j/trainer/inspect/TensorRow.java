@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.inspect;
 
 import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;

@@ -1,12 +1,13 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.plan;
 
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.GradientCheckpointing;
 import io.github.qlora4j.trainer.config.OptimizerName;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.config.TrainingSection;
-import io.github.qlora4j.trainer.report.MemoryPlan.Item;
-import io.github.qlora4j.trainer.report.MemoryPlan.Stage;
+import io.github.qlora4j.trainer.plan.MemoryPlan.Item;
+import io.github.qlora4j.trainer.plan.MemoryPlan.Stage;
+import io.github.qlora4j.trainer.report.Figures;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;

@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.model;
+package io.github.qlora4j.trainer.calibrate;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -16,6 +16,11 @@ import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.data.Example;
 import io.github.qlora4j.trainer.data.PackedRows;
+import io.github.qlora4j.trainer.model.BaseModel;
+import io.github.qlora4j.trainer.model.BaseOptions;
+import io.github.qlora4j.trainer.model.Decoder;
+import io.github.qlora4j.trainer.model.Golden;
+import io.github.qlora4j.trainer.model.Trained;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.compare;
 
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.scheme.Fidelity;

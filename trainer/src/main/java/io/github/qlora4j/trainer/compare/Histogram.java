@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.compare;
 
 /**
  * How often numbers fall into bins of equal width; what lies outside is not counted.

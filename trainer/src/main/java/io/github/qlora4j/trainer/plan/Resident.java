@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.plan;
 
 import io.github.qlora4j.trainer.config.Device;
 import io.github.qlora4j.trainer.model.Placement;

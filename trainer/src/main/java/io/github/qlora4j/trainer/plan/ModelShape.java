@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.plan;
 
 import io.github.qlora4j.peft.Bias;
 import io.github.qlora4j.peft.LoraConfig;

@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.plan;
 
 import com.google.gson.JsonArray;
 import com.google.gson.JsonObject;
@@ -7,6 +7,7 @@ import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.model.Family.Linear;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.model.Recomputation;
+import io.github.qlora4j.trainer.report.Figures;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;

@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.model;
+package io.github.qlora4j.trainer.calibrate;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
@@ -12,6 +12,8 @@ import io.github.qlora4j.quant.safetensors.TensorSpec;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.data.Example;
 import io.github.qlora4j.trainer.data.PackedRows;
+import io.github.qlora4j.trainer.model.Family;
+import io.github.qlora4j.trainer.model.ModelConfig;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;

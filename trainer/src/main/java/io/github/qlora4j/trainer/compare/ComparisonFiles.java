@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.compare;
 
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonArray;
@@ -6,6 +6,7 @@ import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.scheme.Granularity;
 import io.github.qlora4j.quant.scheme.SchemeNames;
+import io.github.qlora4j.trainer.report.Figures;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.compare;
 
 import io.github.qlora4j.quant.scheme.Absmax;
 import io.github.qlora4j.quant.scheme.Code;
@@ -6,6 +6,8 @@ import io.github.qlora4j.quant.scheme.Granularity;
 import io.github.qlora4j.quant.scheme.Normal;
 import io.github.qlora4j.quant.scheme.Scheme;
 import io.github.qlora4j.quant.scheme.ZeroPoint;
+import io.github.qlora4j.trainer.report.Charts;
+import io.github.qlora4j.trainer.report.Png;
 import java.awt.BasicStroke;
 import java.awt.Color;
 import java.nio.file.Path;

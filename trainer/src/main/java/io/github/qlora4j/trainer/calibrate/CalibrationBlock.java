@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.model;
+package io.github.qlora4j.trainer.calibrate;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
@@ -10,6 +10,12 @@ import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.quant.torch.TorchScript;
 import io.github.qlora4j.trainer.data.PackedRows;
+import io.github.qlora4j.trainer.model.BaseModel;
+import io.github.qlora4j.trainer.model.BaseOptions;
+import io.github.qlora4j.trainer.model.Decoder;
+import io.github.qlora4j.trainer.model.Family;
+import io.github.qlora4j.trainer.model.ModelConfig;
+import io.github.qlora4j.trainer.model.Trained;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -154,7 +160,7 @@ final class CalibrationBlock implements AutoCloseable {
             List<BaseModel.Layer> layers = new ArrayList<>(Collections.nCopies(config.numHiddenLayers(), none));
             layers.set(layer, new BaseModel.Layer(linears, others));
             NDArray unused = get(INPUT_NORM);
-            BaseModel base = new BaseModel(
+            BaseModel base = BaseModel.of(
                     pass,
                     files.path(),
                     config,

@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.compare;
 
 import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.DenseWeight;

@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.plan;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

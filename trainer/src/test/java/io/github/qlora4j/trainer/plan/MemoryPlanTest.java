@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.report;
+package io.github.qlora4j.trainer.plan;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -14,10 +14,10 @@ import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.OptimizerName;
 import io.github.qlora4j.trainer.model.ModelConfig;
-import io.github.qlora4j.trainer.report.PlanSettings.EightBit;
-import io.github.qlora4j.trainer.report.PlanSettings.FourBit;
-import io.github.qlora4j.trainer.report.PlanSettings.Quantized;
-import io.github.qlora4j.trainer.report.PlanSettings.Trained;
+import io.github.qlora4j.trainer.plan.PlanSettings.Trained;
+import io.github.qlora4j.trainer.plan.Quantized.EightBit;
+import io.github.qlora4j.trainer.plan.Quantized.FourBit;
+import io.github.qlora4j.trainer.report.Figures;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.Reader;
