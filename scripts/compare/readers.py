@@ -2,9 +2,9 @@
 
 GPTQModel 7.7.0, optimum 2.3.0, transformers 5.23.0, torch 2.15.0 (readers-requirements.txt), on a CPU.
 
-GPTQModel keeps scales in float16 and rounds each weight to it; ours rounds to the dtype of the products alone. So each
-directory is scored twice there: as it is, and with weights that its own code works out from scales in float32, which is
-where the numbers must be equal.
+GPTQModel keeps scales and biases in float16 and rounds each weight to it; ours rounds to the dtype of the products alone.
+So each directory is scored twice there: as it is, and with weights that its own code works out from scales in float32 and
+biases as they are stored, which is where the numbers must be equal.
 
   python readers.py make DIR        bases, texts and rows
   python readers.py commands DIR    the command lines of qlora4j, words apart by tabs
@@ -22,6 +22,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "golden"))
 from _tiny import WIDE, make_model, read_jsonl, scores, write_jsonl  # noqa: E402
 import torch  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
 from transformers import AutoModelForCausalLM, AwqConfig, GPTQConfig  # noqa: E402
 
 BASES = {"llama": ("llama", WIDE), "qwen2-tied": ("qwen2", WIDE | dict(tie_word_embeddings=True))}
@@ -73,9 +74,10 @@ def read(directory):
 
 
 def exact(directory):
-    """The model with dense float32 weights, worked out by GPTQModel's own code."""
+    """The model with dense float32 weights, worked out by GPTQModel's own code, and biases from the file."""
     from gptqmodel.quantization.awq.utils.packing_utils import dequantize_gemm
     model = read(directory)
+    stored = load_file(directory / "model.safetensors")
     for name, layer in list(model.named_modules()):
         if not hasattr(layer, "qweight"):
             continue
@@ -85,15 +87,17 @@ def exact(directory):
         dense = torch.nn.Linear(layer.in_features, layer.out_features, bias=layer.bias is not None)
         dense.weight.data = weight.float().t().contiguous()
         if layer.bias is not None:
-            dense.bias.data = layer.bias.float()
+            dense.bias.data = stored[name + ".bias"].float()
         model.set_submodule(name, dense)
     return model
 
 
 def footprint(model):
-    """get_memory_footprint without the kernel's own tables of shifts."""
+    """get_memory_footprint without the kernel's own tables of shifts, and with biases in float32, as they are stored."""
     tables = sum(b.numel() * b.element_size() for name, b in model.named_buffers() if "wf_unsqueeze" in name)
-    return model.get_memory_footprint() - tables
+    biases = sum(layer.bias.numel() * (4 - layer.bias.element_size()) for layer in model.modules()
+                 if hasattr(layer, "qweight") and layer.bias is not None)
+    return model.get_memory_footprint() - tables + biases
 
 
 def ours(directory):

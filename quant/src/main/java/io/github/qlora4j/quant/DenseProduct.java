@@ -6,23 +6,20 @@ import ai.djl.ndarray.NDManager;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.quant.torch.TorchScript;
-import java.util.Arrays;
 import java.util.List;
 
 /** Weights worked out, one behind another; in bfloat16 in the layout that oneDNN reads fastest, where the CPU has one. */
 final class DenseProduct implements ReadyProduct {
 
     private final NDManager owner = Torch.newManager();
-    private final Dtype dtype;
-    private final long rows;
-    private final long cols;
+    private final ProductShape shape;
     private final boolean packed;
     private final NDArray weight;
 
     DenseProduct(List<? extends LinearWeight> weights, Dtype compute) {
-        this.dtype = compute;
-        this.rows = weights.stream().mapToLong(LinearWeight::rows).sum();
-        this.cols = weights.get(0).cols();
+        long rows = weights.stream().mapToLong(LinearWeight::rows).sum();
+        long cols = weights.get(0).cols();
+        this.shape = new ProductShape(compute, rows, cols);
         this.packed = compute == Dtype.BFLOAT16 && packsBfloat16();
         try (NDManager work = Torch.newManager();
                 Scratch scratch = new Scratch()) {
@@ -45,24 +42,14 @@ final class DenseProduct implements ReadyProduct {
 
     @Override
     public Runnable between(NDArray x, NDArray y) {
-        long[] shape = Torch.shape(x);
-        long[] result = Torch.shape(y);
-        if (shape.length != 2
-                || shape[1] != cols
-                || !Arrays.equals(result, new long[] {shape[0], rows})
-                || Torch.dtype(x) != dtype
-                || Torch.dtype(y) != dtype) {
-            throw new IllegalArgumentException("expected " + dtype.torchName() + " [n, " + cols + "] and [n, " + rows
-                    + "], got " + Torch.dtype(x).torchName() + " " + Arrays.toString(shape) + " and "
-                    + Torch.dtype(y).torchName() + " " + Arrays.toString(result));
-        }
+        shape.require(x, y);
         String function = packed ? "packed_product" : "product";
         return () -> Operators.SCRIPT.run(function, y, x, weight);
     }
 
     @Override
     public Dtype dtype() {
-        return dtype;
+        return shape.dtype();
     }
 
     @Override
@@ -72,7 +59,7 @@ final class DenseProduct implements ReadyProduct {
 
     @Override
     public long bytes() {
-        return rows * cols * dtype.bytes();
+        return shape.out() * shape.in() * shape.dtype().bytes();
     }
 
     @Override

@@ -8,7 +8,6 @@ import io.github.qlora4j.quant.torch.Torch;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
-import java.util.Arrays;
 import java.util.stream.IntStream;
 
 /**
@@ -27,6 +26,7 @@ final class FourBitProduct implements ReadyProduct {
     private final int blocksize;
     private final long rows;
     private final long cols;
+    private final ProductShape shape;
     private final NDArray packed;
     private final NDArray absmax;
 
@@ -37,6 +37,7 @@ final class FourBitProduct implements ReadyProduct {
         this.blocksize = config.blocksize();
         this.rows = rows;
         this.cols = cols;
+        this.shape = new ProductShape(Dtype.BFLOAT16, rows, cols);
         this.packed = Torch.empty(owner, Dtype.UINT8, rows, cols / 2);
         this.absmax = Torch.empty(owner, Dtype.BFLOAT16, cols / blocksize, rows);
     }
@@ -93,23 +94,14 @@ final class FourBitProduct implements ReadyProduct {
 
     @Override
     public Runnable between(NDArray x, NDArray y) {
-        long[] shape = Torch.shape(x);
-        long[] result = Torch.shape(y);
-        if (shape.length != 2
-                || shape[1] != cols
-                || !Arrays.equals(result, new long[] {shape[0], rows})
-                || Torch.dtype(x) != Dtype.BFLOAT16
-                || Torch.dtype(y) != Dtype.BFLOAT16) {
-            throw new IllegalArgumentException("expected bfloat16 [n, " + cols + "] and [n, " + rows + "], got "
-                    + Torch.dtype(x).torchName() + " " + Arrays.toString(shape) + " and "
-                    + Torch.dtype(y).torchName() + " " + Arrays.toString(result));
-        }
+        shape.require(x, y);
+        long count = Torch.shape(x)[0];
         boolean nf4 = type == QuantType.NF4;
         long from = Torch.address(x);
         long weight = Torch.address(packed);
         long scales = Torch.address(absmax);
         long to = Torch.address(y);
-        return () -> GemvLibrary.multiply(nf4, shape[0], rows, cols, from, weight, scales, to, blocksize);
+        return () -> GemvLibrary.multiply(nf4, count, rows, cols, from, weight, scales, to, blocksize);
     }
 
     @Override

@@ -119,6 +119,17 @@ final class GroupedCodes implements AutoCloseable {
                 + (order == null ? 0 : 4L * order.length);
     }
 
+    /** Whether groups have as many columns each. */
+    boolean groupsAreOfOneSize() {
+        return IntStream.range(0, groups()).allMatch(g -> starts[g] == (long) g * cols / groups())
+                && cols % groups() == 0;
+    }
+
+    /** The codes {@code [rows, cols]} as uint8, columns sorted by group as in {@link #order(int[])}. */
+    NDArray inOrder(NDManager manager) {
+        return unpack(manager, codes, bits, cols, null);
+    }
+
     /** The codes {@code [rows, cols]} as uint8, columns in their own order. */
     NDArray unpacked(NDManager manager) {
         return unpack(manager, codes, bits, cols, order);
