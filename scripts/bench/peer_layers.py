@@ -4,6 +4,7 @@ bitsandbytes 0.50.2, transformers 5.23.0, peft 0.21.2, torch 2.7.1 (scripts/gold
 
   python peer_layers.py layers --shapes 2048x2048,... --rows 1,32,... --seconds S
   python peer_layers.py int8 MODEL ROWS --steps N --batch N        r 8 on all linear layers, checkpointed
+  python peer_layers.py calibrated MODEL TEXTS --method gptq|awq   auto-gptq's solver or autoawq's quantizer, groups of 128
 """
 import argparse
 import json
@@ -11,6 +12,7 @@ import logging
 import os
 import pathlib
 import statistics
+import sys
 import time
 import warnings
 
@@ -98,6 +100,22 @@ def int8(a):
     print(json.dumps(dict(tokens_per_second=steps)))
 
 
+def calibrated(a):
+    """As scripts/golden/calibrated.py leads a model through them; reading it before and packing it after are left out."""
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "golden"))
+    import calibrated as golden
+    import torch
+    from transformers import AutoModelForCausalLM
+    texts = torch.tensor([json.loads(line)["input_ids"] for line in pathlib.Path(a.data).read_text(encoding="utf-8").splitlines()])
+    model = AutoModelForCausalLM.from_pretrained(a.model, dtype=torch.float32).eval()
+    start = time.perf_counter()
+    if a.method == "gptq":
+        golden.gptq(model, texts, 4, True, False, 128)
+    else:
+        golden.awq(model, texts, 128)
+    print(json.dumps(dict(seconds=time.perf_counter() - start)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -110,8 +128,12 @@ def main():
     verb.add_argument("data")
     verb.add_argument("--steps", type=int, required=True)
     verb.add_argument("--batch", type=int, required=True)
+    verb = verbs.add_parser("calibrated")
+    verb.add_argument("model")
+    verb.add_argument("data")
+    verb.add_argument("--method", choices=["gptq", "awq"], required=True)
     a = parser.parse_args()
-    dict(layers=layers, int8=int8)[a.verb](a)
+    dict(layers=layers, int8=int8, calibrated=calibrated)[a.verb](a)
 
 
 main()

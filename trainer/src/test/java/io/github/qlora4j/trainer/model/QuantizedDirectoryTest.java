@@ -13,10 +13,14 @@ import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.trainer.data.Example;
 import io.github.qlora4j.trainer.data.PackedRows;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -52,6 +56,53 @@ class QuantizedDirectoryTest {
 
         BaseOptions float32 = BaseOptions.fourBit(scheme, Dtype.FLOAT32).withDtype(Dtype.FLOAT32);
         assertScores(output, float32, CHECKPOINTS.resolve(name).resolve("logprobs-fp32.jsonl"), 1e-4, 1e-4);
+    }
+
+    /** What transformers saves under {@code llm_int8_skip_modules}: some layers in four bits, others as they were. */
+    @Test
+    void layersThatAreStoredDenseStayDense(@TempDir Path temp) throws IOException {
+        Path model = Golden.model("llama-gqa");
+        Path output = temp.resolve("quantized");
+        Set<String> linear = Modules.of(ModelConfig.read(model)).stream()
+                .filter(m -> m.isLinear() && !m.isOutputHead() && !m.name().endsWith("up_proj"))
+                .map(m -> m.name() + ".weight")
+                .collect(Collectors.toSet());
+        new ModelQuantizer(FourBitConfig.DEFAULT, Dtype.FLOAT32, Kernels.choose(KernelChoice.BUILTIN), 5_000_000_000L)
+                .quantize(model, output, linear::contains);
+        Path config = output.resolve("config.json");
+        Files.writeString(
+                config,
+                Files.readString(config)
+                        .replace(
+                                "\"llm_int8_skip_modules\": null",
+                                "\"llm_int8_skip_modules\": [\"up_proj\", \"lm_head\"]"));
+        assertThat(config).content().contains("up_proj");
+        PackedRows row =
+                PackedRows.of(List.of(new Example(new int[] {5, 9, 77, 23, 41}, new int[] {5, 9, 77, 23, 41})));
+        BaseOptions onLoading = new BaseOptions(
+                Optional.of(Dtype.FLOAT32),
+                Optional.of(FourBitConfig.DEFAULT),
+                Optional.empty(),
+                Dtype.FLOAT32,
+                false,
+                SkipModules.of(List.of("up_proj", "lm_head")),
+                KernelChoice.BUILTIN);
+        try (BaseModel stored = BaseModel.load(output, BaseOptions.unquantized(Dtype.FLOAT32));
+                BaseModel made = BaseModel.load(model, onLoading);
+                Trained none = new Trained(2);
+                Decoder fromFiles = new Decoder(stored, none);
+                Decoder quantized = new Decoder(made, none);
+                NDManager manager = Torch.newManager()) {
+            for (BaseModel.Layer layer : stored.layers()) {
+                layer.linears()
+                        .forEach((name, weight) -> assertThat(weight.scheme())
+                                .as(name)
+                                .isEqualTo(name.equals("mlp.up_proj") ? "float32" : "nf4"));
+            }
+            assertThat(Torch.toFloats(fromFiles.logProbabilities(manager, fromFiles.encode(manager, row), row)))
+                    .isEqualTo(
+                            Torch.toFloats(quantized.logProbabilities(manager, quantized.encode(manager, row), row)));
+        }
     }
 
     private static void assertScores(Path directory, BaseOptions options, Path golden, double largest, double mean) {
