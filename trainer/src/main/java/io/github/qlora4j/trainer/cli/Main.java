@@ -15,6 +15,8 @@ import picocli.AutoComplete.GenerateCompletion;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.PositionalParamSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.TypeConversionException;
@@ -109,6 +111,7 @@ public final class Main {
         CommandLine completion = new CommandLine(new GenerateCompletion());
         completion.getCommandSpec().name("completion");
         line.addSubcommand("completion", completion);
+        speakOfVerbs(line.getSubcommands().get("help").getCommandSpec());
         line.registerConverter(Path.class, Main::path);
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setOptionsCaseInsensitive(false);
@@ -116,6 +119,17 @@ public final class Main {
         line.setUsageHelpAutoWidth(false);
         line.setUsageHelpWidth(100);
         return line;
+    }
+
+    /** picocli's own verb speaks of commands. */
+    private static void speakOfVerbs(CommandSpec help) {
+        help.usageMessage().header("Explains a verb.").description("%nWithout a VERB, all verbs are listed.%n");
+        PositionalParamSpec verb = help.positionalParameters().get(0);
+        help.remove(verb);
+        help.addPositional(PositionalParamSpec.builder(verb)
+                .paramLabel("VERB")
+                .description("What to explain.")
+                .build());
     }
 
     /** The name of a file or directory that somebody may have. */

@@ -5,9 +5,12 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.MatchResult;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import picocli.CommandLine;
@@ -23,6 +26,10 @@ final class Misuse {
     /** {@code Invalid value for option '--threads': …} and {@code … for positional parameter at index 0 (PATH): …}. */
     private static final Pattern INVALID = Pattern.compile(
             "^Invalid value for (?:option '([^']+)'(?: \\(.*?\\))?|positional parameter at index \\S+ \\((.*?)\\)): ");
+
+    /** {@code expected one of [AUTO, FLOAT32] (case-insensitive) but was 'x'}. */
+    private static final Pattern CHOICE =
+            Pattern.compile("expected one of \\[([^\\]]*)] \\(case-\\w+\\) but was '(.*)'", Pattern.DOTALL);
 
     private Misuse() {}
 
@@ -47,7 +54,15 @@ final class Misuse {
         } else if (message.startsWith("Unknown subcommand")) {
             return unknownVerb(main(command), problem.getValue());
         }
-        return INVALID.matcher(message).replaceFirst("$1$2: ");
+        String named = INVALID.matcher(message).replaceFirst("$1$2: ");
+        Matcher choice = CHOICE.matcher(named);
+        return choice.find() ? choice.replaceFirst(Matcher.quoteReplacement(choice(choice))) : named;
+    }
+
+    private static String choice(MatchResult found) {
+        String values = found.group(1).toLowerCase(Locale.ROOT);
+        return "expected one of " + values + "; got \"" + found.group(2) + "\""
+                + Nearest.hint(found.group(2), List.of(values.split(", ")));
     }
 
     private static String unknown(CommandLine command, String word) {

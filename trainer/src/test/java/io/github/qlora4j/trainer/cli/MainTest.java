@@ -21,6 +21,15 @@ class MainTest {
     }
 
     @Test
+    void help_speaksOfVerbs() {
+        Ran ran = Ran.qlora("help", "--help");
+        assertThat(ran.code()).isZero();
+        assertThat(ran.out()).contains("Usage: qlora help", "[VERB]").doesNotContain("COMMAND");
+        assertThat(Ran.qlora("help", "merge").out())
+                .isEqualTo(Ran.qlora("merge", "--help").out());
+    }
+
+    @Test
     void version_namesWhatThisWasBuiltWith() {
         Ran ran = Ran.qlora("--version");
         assertThat(ran.code()).isZero();
@@ -125,6 +134,9 @@ class MainTest {
     @Test
     void valueThatCannotBeRead_isToldByItsOption() {
         assertThat(Ran.qlora("chat", "--threads", "many").err()).startsWith("error: --threads: 'many' is not an int");
+        assertThat(Ran.qlora("chat", "--dtype", "float23").err())
+                .startsWith("error: --dtype: expected one of auto, float32, bfloat16, float16; got \"float23\";"
+                        + " did you mean float32?" + END);
     }
 
     @Test
