@@ -1,6 +1,7 @@
 package io.github.qlora4j.quant.internal;
 
 import java.io.File;
+import java.nio.file.InvalidPathException;
 import java.util.Optional;
 
 /** What no file can be called, told before a file system is asked and without all of the text. */
@@ -28,6 +29,13 @@ public final class FileNames {
             }
         }
         return Optional.empty();
+    }
+
+    /** Why a text is no path: Java knows names only in the encoding of the locale. */
+    public static String reason(InvalidPathException e) {
+        return e.getReason().contains("unmappable")
+                ? "it has letters that file names cannot have in this locale; set LC_ALL=C.UTF-8"
+                : e.getReason();
     }
 
     /** The beginning of it in quotes. */

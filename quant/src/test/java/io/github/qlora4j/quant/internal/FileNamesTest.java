@@ -3,6 +3,7 @@ package io.github.qlora4j.quant.internal;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -35,5 +36,14 @@ class FileNamesTest {
                 .startsWith("a path has at most ")
                 .contains("got 60000, \"a/a/")
                 .hasSizeLessThan(160);
+    }
+
+    @Test
+    void lettersThatTheLocaleDoesNotHave_areToldWithARemedy() {
+        String java = "Malformed input or input contains unmappable characters";
+        assertThat(FileNames.reason(new InvalidPathException("Gr\uFFFDe", java)))
+                .contains("LC_ALL=C.UTF-8");
+        assertThat(FileNames.reason(new InvalidPathException("a", "Nul character not allowed")))
+                .isEqualTo("Nul character not allowed");
     }
 }

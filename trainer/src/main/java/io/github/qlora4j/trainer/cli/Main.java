@@ -143,7 +143,7 @@ public final class Main {
         try {
             return Path.of(word);
         } catch (InvalidPathException e) {
-            throw new TypeConversionException("not a path: " + e.getReason());
+            throw new TypeConversionException("not a path: " + FileNames.reason(e));
         }
     }
 }

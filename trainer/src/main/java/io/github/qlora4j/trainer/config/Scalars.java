@@ -162,7 +162,7 @@ final class Scalars {
             try {
                 return Path.of(atHome(text));
             } catch (InvalidPathException e) {
-                report.add(node, key, "not a path: " + e.getReason() + "; got " + Found.in(node));
+                report.add(node, key, "not a path: " + FileNames.reason(e) + "; got " + Found.in(node));
                 return null;
             }
         }
