@@ -130,6 +130,34 @@ class ConfigMistakesTest {
     }
 
     @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "model.path",
+                "model.offload_folder",
+                "lora.adapter",
+                "data.cache_dir",
+                "training.output_dir",
+            })
+    void pathThatNoFileCanHave_isNamedInALine(String key) {
+        for (String path : List.of("(".repeat(50_002), "models/" + "x".repeat(256), "a/".repeat(40_000))) {
+            assertThat(problems(LEAST, key + "=" + path))
+                    .singleElement()
+                    .satisfies(problem -> assertThat(problem)
+                            .contains(": " + key + ": not a path: ", " has at most ", "; got ")
+                            .hasSizeLessThan(300));
+        }
+    }
+
+    @Test
+    void modelPathThatNoFileCanHave_hasItsLine() {
+        assertThat(problems("data: {train: a.json}\nmodel:\n  path: " + "(".repeat(50_002)))
+                .singleElement()
+                .asString()
+                .startsWith("f.yaml:3:9: model.path: not a path: a path has at most ")
+                .hasSizeLessThan(300);
+    }
+
+    @ParameterizedTest
     @CsvSource(
             delimiter = '|',
             value = {

@@ -58,6 +58,17 @@ class FilePatternsTest {
         assertThatThrownBy(() -> FilePatterns.resolve("data.train", List.of())).isInstanceOf(QloraException.class);
     }
 
+    @Test
+    void longNamesAndGlobs_areToldShort() {
+        for (String pattern : List.of("x".repeat(50_002), "x, ".repeat(20_000), "*" + "x, ".repeat(20_000))) {
+            assertThatThrownBy(() -> FilePatterns.resolve("data.train", List.of(pattern)))
+                    .isInstanceOf(QloraException.class)
+                    .satisfies(e -> assertThat(e.getMessage())
+                            .startsWith("data.train: ")
+                            .hasSizeLessThan(600));
+        }
+    }
+
     private List<String> resolve(String... patterns) {
         List<String> absolute =
                 List.of(patterns).stream().map(p -> temp + "/" + p).toList();
