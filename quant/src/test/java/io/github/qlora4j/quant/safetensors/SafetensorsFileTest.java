@@ -85,6 +85,29 @@ class SafetensorsFileTest {
     }
 
     @Test
+    void tensorsComeInTheOrderOfTheirBytes_howeverTheHeaderNamesThem() throws IOException {
+        Path file = file(
+                "{\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]},"
+                        + "\"c\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[2,2]},"
+                        + "\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}",
+                6);
+        try (SafetensorsFile open = SafetensorsFile.open(file)) {
+            assertThat(open.tensors().keySet()).containsExactly("a", "c", "b");
+        }
+    }
+
+    @Test
+    void aTensorIsDescribedInWords() {
+        try (SafetensorsFile file = SafetensorsFile.open(MIXED)) {
+            assertThat(file.info("ä.signed").elements()).isEqualTo(2);
+            assertThat(file.info("y.brain").elements()).isEqualTo(4);
+            assertThat(file.info("w.float").elements()).isEqualTo(1);
+            assertThat(file.info("t.empty").elements()).isZero();
+            assertThat(file.info("y.brain")).hasToString("y.brain bfloat16 [2, 2]");
+        }
+    }
+
+    @Test
     void unknownTensorIsNamed() {
         try (SafetensorsFile file = SafetensorsFile.open(MIXED)) {
             assertThatThrownBy(() -> file.info("nope"))
@@ -98,15 +121,15 @@ class SafetensorsFileTest {
             delimiter = '|',
             quoteCharacter = '^',
             value = {
-                "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}} | 4 | tensor a: shape [2] in F32 needs 8",
-                "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | 8 | describes 4 bytes",
-                "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | 3 | tensor a: data_offsets [0, 4] lie outside",
+                "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}} | 4 | tensor a: shape [2] in F32 needs 8 bytes, data_offsets give 4",
+                "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | 8 | describes 4 bytes of tensors, the file holds 8;",
+                "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | 3 | tensor a: data_offsets [0, 4] lie outside the 3 bytes of data",
                 "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}} | 8 | tensor a: its bytes begin at 4",
                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}} | 6 | tensor b: its bytes begin at 2, the tensor before it ends at 4",
                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}} | 2 | tensor a: it is described twice",
                 "{\"a\":{\"dtype\":\"F9\",\"shape\":[1],\"data_offsets\":[0,1]}} | 1 | tensor a: dtype F9",
-                "{\"a\":{\"dtype\":\"U8\",\"shape\":[-1],\"data_offsets\":[0,1]}} | 1 | tensor a: shape: a non-negative whole number",
-                "{\"a\":{\"dtype\":\"U8\",\"shape\":[\"1\"],\"data_offsets\":[0,1]}} | 1 | tensor a: shape: a non-negative whole number",
+                "{\"a\":{\"dtype\":\"U8\",\"shape\":[-1],\"data_offsets\":[0,1]}} | 1 | tensor a: shape: a non-negative whole number was expected, found -1",
+                "{\"a\":{\"dtype\":\"U8\",\"shape\":[\"1\"],\"data_offsets\":[0,1]}} | 1 | tensor a: shape: a non-negative whole number was expected, found a text",
                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}} | 0 | more elements than can be counted",
                 "{\"a\":{\"dtype\":\"F64\",\"shape\":[576460752303423488,4],\"data_offsets\":[0,0]}} | 0 | more elements than can be counted",
                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,0]}} | 1 | lie outside",
@@ -120,15 +143,19 @@ class SafetensorsFileTest {
                 "{\"a\": | 0 | it ends in the middle",
             })
     void refusesADamagedHeader(String json, int dataBytes, String message) throws IOException {
-        Path file = dir.resolve("bad.safetensors");
-        byte[] header = json.getBytes(StandardCharsets.UTF_8);
-        ByteBuffer bytes = ByteBuffer.allocate(8 + header.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
-        bytes.putLong(header.length).put(header);
-        Files.write(file, bytes.array());
+        Path file = file(json, dataBytes);
         assertThatThrownBy(() -> SafetensorsFile.open(file))
                 .isInstanceOf(QloraException.class)
                 .hasMessageContaining("bad.safetensors")
                 .hasMessageContaining(message);
+    }
+
+    /** A file of a header and as many bytes of data, all zero. */
+    private Path file(String json, int dataBytes) throws IOException {
+        byte[] header = json.getBytes(StandardCharsets.UTF_8);
+        ByteBuffer bytes = ByteBuffer.allocate(8 + header.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
+        bytes.putLong(header.length).put(header);
+        return Files.write(dir.resolve("bad.safetensors"), bytes.array());
     }
 
     @ParameterizedTest
