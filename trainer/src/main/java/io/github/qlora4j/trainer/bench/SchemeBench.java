@@ -242,8 +242,7 @@ final class SchemeBench {
             others[round] = (System.nanoTime() - begun.get()) / 1e9;
         }
         Long peak = told ? Long.valueOf(Rss.peakBytes()) : null;
-        double rate = cell.batch() * (plan.newTokens() - 1) / median(others);
-        return new Generation(cell.batch(), cell.length(), plan.newTokens(), median(first), rate, peak, null);
+        return Generation.measured(cell, plan.newTokens(), median(first), median(others), peak);
     }
 
     private void forward(Decoder decoder) {
@@ -327,7 +326,7 @@ final class SchemeBench {
     }
 
     /** Without the runs that do not count. */
-    private static double median(double[] all) {
+    static double median(double[] all) {
         double[] counted = Arrays.copyOfRange(all, WARM_UP, all.length);
         Arrays.sort(counted);
         return (counted[(counted.length - 1) / 2] + counted[counted.length / 2]) / 2;

@@ -35,15 +35,15 @@ class BenchFilesTest {
             null,
             List.of(Pass.measured(SMALL, 0.004, 30_000_000L), Pass.measured(LARGE, 0.005, 40_000_000L)),
             List.of(
-                    new Generation(1, 8, 5, 0.016, 62.5, 50_000_000L, null),
-                    new Generation(2, 8, 5, 0.032, 99.96, 60_000_000L, null)));
+                    Generation.measured(SMALL, 5, 0.016, 0.064, 50_000_000L),
+                    Generation.measured(LARGE, 5, 0.032, 0.08, 60_000_000L)));
 
     private static final SchemeFigures INT8 = new SchemeFigures(
             "int8",
             new Loaded("int8", "bfloat16", 700_000, 8.45, 12_340_000.0, 0.5, null, 2),
             null,
             List.of(Pass.measured(SMALL, 0.002, 31_000_000L), Pass.skipped(LARGE, "too\nlong")),
-            List.of(new Generation(1, 8, 5, 0.008, 125.0, 51_000_000L, null), Generation.skipped(LARGE, 5, "why")));
+            List.of(Generation.measured(SMALL, 5, 0.008, 0.032, 51_000_000L), Generation.skipped(LARGE, 5, "why")));
 
     private static final SchemeFigures AWQ = new SchemeFigures("awq", null, "no groups", List.of(), List.of());
 
@@ -182,6 +182,14 @@ class BenchFilesTest {
                 .isInstanceOf(QloraException.class)
                 .hasMessageStartingWith(dir.resolve("gone").toString())
                 .hasMessageEndingWith(": cannot be written: no such file or directory");
+    }
+
+    /** The first of them is the warm-up. */
+    @Test
+    void theMedianIsOfTheRoundsThatCount() {
+        assertThat(SchemeBench.median(new double[] {9, 3})).isEqualTo(3);
+        assertThat(SchemeBench.median(new double[] {9, 4, 1, 2})).isEqualTo(2);
+        assertThat(SchemeBench.median(new double[] {0, 4, 1, 2, 9})).isEqualTo(3);
     }
 
     @Test
