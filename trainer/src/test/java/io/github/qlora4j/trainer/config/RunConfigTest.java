@@ -77,6 +77,16 @@ class RunConfigTest {
         RunConfig stored = ConfigFileTest.parse(ConfigFileTest.LEAST + "quantization: {bits: 4}");
         assertThat(stored.quantization()).isNotNull();
         assertThat(stored.quantized()).isEmpty();
+        String keys = "{quant_method: gptq, bits: 4, sym: false, damp_percent: 0.01, checkpoint_format: gptq_v2,"
+                + " exllama_config: {version: 2}, backend: exllama_v2}";
+        assertThat(ConfigFileTest.parse(ConfigFileTest.LEAST + "quantization: " + keys)
+                        .quantization()
+                        .stored()
+                        .json())
+                .as("as quantization_config spells them")
+                .hasToString("{\"quant_method\":\"gptq\",\"bits\":4,\"sym\":false,\"damp_percent\":0.01,"
+                        + "\"checkpoint_format\":\"gptq_v2\",\"exllama_config\":{\"version\":2},"
+                        + "\"backend\":\"exllama_v2\"}");
         assertThat(ConfigFileTest.parse(ConfigFileTest.LEAST).quantized()).isEmpty();
     }
 
@@ -177,6 +187,14 @@ class RunConfigTest {
         LoraSection lora = ConfigFileTest.parse(ResolvedYamlTest.FULL).lora();
         assertThatThrownBy(() -> lora.rankPattern().put("x", 1)).isInstanceOf(UnsupportedOperationException.class);
         assertThatThrownBy(() -> lora.modulesToSave().add("x")).isInstanceOf(UnsupportedOperationException.class);
+    }
+
+    @Test
+    void devices_areMemoryTheDiskOrNumberedFromZero() {
+        assertThat(Device.parse("cuda:0")).isEqualTo(Device.parse("0")).hasToString("0");
+        assertThat(Device.parse("0").isGpu()).isTrue();
+        assertThat(Device.CPU.isGpu() || Device.DISK.isGpu()).isFalse();
+        assertThatThrownBy(() -> new Device(-3)).isInstanceOf(IllegalArgumentException.class);
     }
 
     @Test
