@@ -58,6 +58,56 @@ class SafetensorsFileTest {
         assertThat(copy).hasSameBinaryContentAs(MIXED);
     }
 
+    /** By code point, as Rust and Python do; Java's strings would have the two the other way round. */
+    @Test
+    void tensorsOfOneDtypeAreLaidOutByName() {
+        Path file = dir.resolve("order.safetensors");
+        List<TensorSpec> specs = List.of(
+                new TensorSpec("\uD83D\uDE00", Dtype.UINT8, 1),
+                new TensorSpec("\uFF5E", Dtype.UINT8, 1),
+                new TensorSpec("b", Dtype.UINT8, 2),
+                new TensorSpec("a", Dtype.UINT8, 3),
+                new TensorSpec("wide", Dtype.FLOAT32, 1));
+        try (SafetensorsWriter writer = SafetensorsWriter.create(file, Map.of(), specs)) {
+            for (TensorSpec spec : specs) {
+                writer.write(spec.name(), ByteBuffer.allocate((int) spec.byteLength()));
+            }
+            writer.finish();
+        }
+        try (SafetensorsFile open = SafetensorsFile.open(file)) {
+            assertThat(open.path()).isEqualTo(file);
+            assertThat(open.tensors().keySet()).containsExactly("wide", "a", "b", "\uFF5E", "\uD83D\uDE00");
+        }
+    }
+
+    @Test
+    void aTensorThatIsDeclaredTwiceOrNotAtAllIsRefused() {
+        TensorSpec a = new TensorSpec("a", Dtype.UINT8, 1);
+        Path file = dir.resolve("bad.safetensors");
+        assertThatThrownBy(() -> SafetensorsWriter.create(file, Map.of(), List.of(a, a)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("a second tensor named a");
+        try (SafetensorsWriter writer = SafetensorsWriter.create(file, Map.of(), List.of(a))) {
+            assertThatThrownBy(() -> writer.write("b", ByteBuffer.allocate(1))).hasMessage("b was not declared");
+        }
+        assertThat(dir).isEmptyDirectory();
+    }
+
+    @Test
+    void aFileWithoutTensorsIsTheSmallest() throws IOException {
+        try (SafetensorsFile open = SafetensorsFile.open(file("{}", 0))) {
+            assertThat(open.tensors()).isEmpty();
+            assertThat(open.metadata()).isEmpty();
+        }
+        Path small = Files.write(dir.resolve("small.safetensors"), new byte[9]);
+        assertThatThrownBy(() -> SafetensorsFile.open(small))
+                .hasMessage(small + ": 9 bytes are too few for a safetensors file; it is empty or cut");
+        assertThatThrownBy(() -> SafetensorsFile.open(dir))
+                .hasMessage(dir + ": this is a directory; a safetensors file was expected");
+        assertThatThrownBy(() -> SafetensorsFile.open(dir.resolve("gone")))
+                .hasMessage(dir.resolve("gone") + ": no such file");
+    }
+
     @Test
     void theOrderOfMetadataChangesNoByte() {
         Map<String, String> one = new LinkedHashMap<>();
@@ -80,7 +130,10 @@ class SafetensorsFileTest {
             assertThatThrownBy(() -> file.read("a.bytes", 4, ByteBuffer.allocate(2)))
                     .isInstanceOf(QloraException.class)
                     .hasMessageContaining("a.bytes")
-                    .hasMessageContaining("mixed.safetensors");
+                    .hasMessageContaining("mixed.safetensors")
+                    .hasMessageEndingWith(": bytes 4 to 6 were asked for, it has 5");
+            assertThatThrownBy(() -> file.read("a.bytes", -1, ByteBuffer.allocate(2)))
+                    .isInstanceOf(QloraException.class);
         }
     }
 

@@ -29,7 +29,7 @@ class BenchFilesTest {
             Precision.AUTO,
             2);
 
-    private static final SchemeFigures STORED = new SchemeFigures(
+    private final SchemeFigures plain = new SchemeFigures(
             "stored",
             new Loaded("bfloat16", "bfloat16", 1_250_000, 16, null, 0.256, 20_000_000L, 2),
             null,
@@ -38,14 +38,14 @@ class BenchFilesTest {
                     Generation.measured(SMALL, 5, 0.016, 0.064, 50_000_000L),
                     Generation.measured(LARGE, 5, 0.032, 0.08, 60_000_000L)));
 
-    private static final SchemeFigures INT8 = new SchemeFigures(
+    private final SchemeFigures int8 = new SchemeFigures(
             "int8",
             new Loaded("int8", "bfloat16", 700_000, 8.45, 12_340_000.0, 0.5, null, 2),
             null,
             List.of(Pass.measured(SMALL, 0.002, 31_000_000L), Pass.skipped(LARGE, "too\nlong")),
             List.of(Generation.measured(SMALL, 5, 0.008, 0.032, 51_000_000L), Generation.skipped(LARGE, 5, "why")));
 
-    private static final SchemeFigures AWQ = new SchemeFigures("awq", null, "no groups", List.of(), List.of());
+    private final SchemeFigures awq = new SchemeFigures("awq", null, "no groups", List.of(), List.of());
 
     private static BenchReport report(SchemeFigures... schemes) {
         return new BenchReport("a machine", 128, 1, PLAN, List.of(schemes));
@@ -61,7 +61,7 @@ class BenchFilesTest {
 
     @Test
     void eachTableTellsItsOwnFigure_aDashWhatWasNotMeasured() {
-        BenchReport report = report(STORED, INT8, AWQ);
+        BenchReport report = report(plain, int8, awq);
         assertThat(table(report, "Schemes"))
                 .containsExactly(
                         List.of(
@@ -84,44 +84,44 @@ class BenchFilesTest {
         cells(report, "Generation, peak memory", "prompt", "50.0 MB", "51.0 MB", "60.0 MB");
     }
 
-    /** Of the plain model and int8 in one row, the plain model alone with two; AWQ was not loaded. */
+    /** Of the plain model and int8 in one row, the plain model alone with two; awq was not loaded. */
     private static void cells(
-            BenchReport report, String title, String of, String plain, String quantized, String plainOfTwo) {
+            BenchReport report, String title, String of, String dense, String quantized, String denseOfTwo) {
         assertThat(table(report, title))
                 .as(title)
                 .containsExactly(
                         List.of("batch", of, "bfloat16", "int8", "awq"),
-                        List.of("1", "8", plain, quantized, "–"),
-                        List.of("2", "8", plainOfTwo, "–", "–"));
+                        List.of("1", "8", dense, quantized, "–"),
+                        List.of("2", "8", denseOfTwo, "–", "–"));
     }
 
     @Test
     void aSystemThatTellsNoPeaksHasNoTablesOfThem() {
         SchemeFigures untold = new SchemeFigures(
                 "stored",
-                STORED.loaded(),
+                plain.loaded(),
                 null,
                 List.of(Pass.measured(SMALL, 0.004, null), Pass.measured(LARGE, 0.005, null)),
                 List.of());
         assertThat(BenchFiles.tables(report(untold))).hasSize(6);
         assertThat(BenchFiles.notes(report(untold))).anyMatch(note -> note.startsWith("Peak memory is not measured"));
-        assertThat(BenchFiles.tables(report(STORED))).hasSize(8);
-        assertThat(BenchFiles.notes(report(STORED)))
+        assertThat(BenchFiles.tables(report(plain))).hasSize(8);
+        assertThat(BenchFiles.notes(report(plain)))
                 .anyMatch(note -> note.startsWith("Peak memory is the resident memory of the whole process"));
     }
 
     @Test
     void notesSayHowItWasMeasured() {
-        assertThat(BenchFiles.notes(report(AWQ, INT8)))
+        assertThat(BenchFiles.notes(report(awq, int8)))
                 .startsWith(
                         "a machine, 2 threads of products",
                         "Medians of 3 rounds after 1 that does not count. Each scheme ran in a JVM of its own.")
                 .anyMatch(note -> note.contains("Generation is greedy, 5 tokens of each row"))
                 .anyMatch(
                         note -> note.startsWith("gptq and awq were quantized once, with 16 rows of 128 random tokens"));
-        assertThat(BenchFiles.notes(report(AWQ)).get(0)).isEqualTo("a machine, nothing measured");
-        BenchPlan plain = PLAN.only(BenchScheme.INT8);
-        assertThat(BenchFiles.notes(new BenchReport("a machine", 128, 1, plain, List.of(INT8))))
+        assertThat(BenchFiles.notes(report(awq)).get(0)).isEqualTo("a machine, nothing measured");
+        BenchPlan one = PLAN.only(BenchScheme.INT8);
+        assertThat(BenchFiles.notes(new BenchReport("a machine", 128, 1, one, List.of(int8))))
                 .noneMatch(note -> note.contains("gptq"));
         assertThat(BenchFiles.notes(new BenchReport("", 128, 1, PLAN.only(BenchScheme.GPTQ), List.of())))
                 .anyMatch(note -> note.startsWith("gptq and awq"));
@@ -130,18 +130,18 @@ class BenchFilesTest {
     @Test
     void schemesWithTheSameReasonShareALine() {
         SchemeFigures other =
-                new SchemeFigures("nf4", INT8.loaded(), null, List.of(Pass.skipped(LARGE, "too\nlong")), List.of());
-        assertThat(BenchFiles.skipped(report(STORED, INT8, other, AWQ)))
+                new SchemeFigures("nf4", int8.loaded(), null, List.of(Pass.skipped(LARGE, "too\nlong")), List.of());
+        assertThat(BenchFiles.skipped(report(plain, int8, other, awq)))
                 .containsExactly(
                         "int8, generation 2 × 8: why",
                         "int8, int8, forward 2 × 8: too long",
                         "awq, all of it: no groups");
-        assertThat(BenchFiles.skipped(report(STORED))).isEmpty();
+        assertThat(BenchFiles.skipped(report(plain))).isEmpty();
     }
 
     @Test
     void theDirectoryHoldsTablesPicturesAndJson(@TempDir Path dir) throws IOException {
-        BenchReport report = report(STORED, INT8, AWQ);
+        BenchReport report = report(plain, int8, awq);
         BenchFiles.write(dir, report);
         assertThat(dir.toFile().list()).containsExactlyInAnyOrder("bench.md", "bench.json", "speed.png", "memory.png");
         assertThat(dir.resolve("bench.md"))
@@ -170,15 +170,16 @@ class BenchFilesTest {
                         """);
         assertThat(dir.resolve("bench.json"))
                 .content()
-                .startsWith("{\n  \"model\": \"models/tiny\",\n  \"machine\": \"a machine\",\n")
+                .startsWith("{\n  \"model\": \"models/tiny\",\n  \"machine\": \"a machine\",\n"
+                        + "  \"max_position_embeddings\": 128,\n")
                 .contains("\"warm_up\": 1,\n  \"rounds\": 3,\n", "\"skipped\": null", "\"failed\": \"no groups\"");
     }
 
     @Test
     void whatWasAllMeasuredHasNoListOfTheRest(@TempDir Path dir) throws IOException {
-        BenchFiles.write(dir, report(STORED));
+        BenchFiles.write(dir, report(plain));
         assertThat(Files.readString(dir.resolve("bench.md"))).doesNotContain("Not measured");
-        assertThatThrownBy(() -> BenchFiles.write(dir.resolve("gone"), report(STORED)))
+        assertThatThrownBy(() -> BenchFiles.write(dir.resolve("gone"), report(plain)))
                 .isInstanceOf(QloraException.class)
                 .hasMessageStartingWith(dir.resolve("gone").toString())
                 .hasMessageEndingWith(": cannot be written: no such file or directory");
@@ -196,9 +197,9 @@ class BenchFilesTest {
     void messagesComeBackAsTheyWereSent() {
         for (Message message : List.of(
                 Message.doing("loading", 7),
-                Message.of(INT8.loaded()),
-                Message.of(INT8.forward().get(0)),
-                Message.of(INT8.generation().get(1)),
+                Message.of(int8.loaded()),
+                Message.of(int8.forward().get(0)),
+                Message.of(int8.generation().get(1)),
                 Message.failed("too large"))) {
             assertThat(message.line()).doesNotContain("\n");
             assertThat(Message.read(message.line())).isEqualTo(message);

@@ -17,7 +17,7 @@ class ComparedTest {
     private static final Scheme SCHEME = SchemeNames.parse("absmax-int2:row").get(0);
 
     /** A row of two codes and a scale: −1 and 1 come back, 0.25 becomes 0. */
-    private static final Compared COMPARED = new Compared(
+    private final Compared compared = new Compared(
             SCHEME, List.of(fidelity(1, -1), fidelity(1, 0.25f)), Histogram.ofWeights(), OptionalDouble.of(12.34567));
 
     private static Fidelity fidelity(float... values) {
@@ -26,7 +26,7 @@ class ComparedTest {
 
     @Test
     void theModelIsTheSumOfItsBlocks() {
-        JsonObject whole = COMPARED.json();
+        JsonObject whole = compared.json();
         assertThat(whole.keySet())
                 .containsExactly(
                         "scheme", "granularity", "bits_per_weight", "mse", "max_error", "snr_db", "perplexity");
@@ -41,19 +41,19 @@ class ComparedTest {
 
     @Test
     void aBlockHasItsNumberAndNoPerplexity_andNoRatioWithoutNoise() {
-        JsonObject first = COMPARED.json(0);
+        JsonObject first = compared.json(0);
         assertThat(first.get("layer").getAsInt()).isZero();
         assertThat(first.has("perplexity")).isFalse();
         assertThat(first.get("mse").getAsDouble()).isZero();
         assertThat(first.get("snr_db").isJsonNull()).isTrue();
-        assertThat(COMPARED.json(1).get("layer").getAsInt()).isEqualTo(1);
-        assertThat(COMPARED.json(1).get("mse").getAsDouble()).isEqualTo(0.03125);
+        assertThat(compared.json(1).get("layer").getAsInt()).isEqualTo(1);
+        assertThat(compared.json(1).get("mse").getAsDouble()).isEqualTo(0.03125);
     }
 
     @Test
     void namesStandLeftAndNumbersRight() {
-        Compared unmeasured = new Compared(SCHEME, COMPARED.layers(), Histogram.ofWeights(), OptionalDouble.empty());
-        assertThat(ComparisonFiles.columns(ComparisonFiles.table(List.of(COMPARED), OptionalDouble.of(9.5))))
+        Compared unmeasured = new Compared(SCHEME, compared.layers(), Histogram.ofWeights(), OptionalDouble.empty());
+        assertThat(ComparisonFiles.columns(ComparisonFiles.table(List.of(compared), OptionalDouble.of(9.5))))
                 .containsExactly(
                         "scheme       granularity  bits/weight        mse  max error  SNR dB  perplexity",
                         "unquantized                                                              9.5000",
