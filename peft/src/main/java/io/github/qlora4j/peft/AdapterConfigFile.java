@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /**
@@ -44,17 +45,27 @@ public record AdapterConfigFile(
     }
 
     /**
-     * Reads the file of an adapter directory.
+     * Reads the file of an adapter directory. Keys that nobody here knows are passed over, and told when the adapter is
+     * loaded.
      *
      * @throws QloraException if it is missing or malformed, or a key asks for a computation that is not supported
      */
     public static AdapterConfigFile read(Path adapterDir) {
+        return read(adapterDir, key -> {});
+    }
+
+    /** As {@link #read(Path)}, and tells of the keys that it passes over. */
+    static AdapterConfigFile readToLoad(Path adapterDir) {
+        return read(adapterDir, key -> UnsupportedKeys.warn(adapterDir.resolve(NAME), key));
+    }
+
+    private static AdapterConfigFile read(Path adapterDir, Consumer<String> unknown) {
         Path file = adapterDir.resolve(NAME);
         if (!Files.isRegularFile(file)) {
             throw new QloraException(adapterDir + " is not an adapter directory: it has no " + NAME + ".");
         }
         JsonObject json = StrictJson.readObject(file);
-        return new AdapterConfigReader(file, json).read();
+        return new AdapterConfigReader(file, json).read(unknown);
     }
 
     /** Puts the file's name before an error about what it asks for. */

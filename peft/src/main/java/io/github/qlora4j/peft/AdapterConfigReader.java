@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.BiFunction;
+import java.util.function.Consumer;
 
 /** Turns the JSON of an {@code adapter_config.json} into a configuration, naming file and key where it cannot. */
 final class AdapterConfigReader {
@@ -26,7 +27,12 @@ final class AdapterConfigReader {
         this.json = json;
     }
 
-    AdapterConfigFile read() {
+    /**
+     * Reads it.
+     *
+     * @param unknown takes the keys that are passed over
+     */
+    AdapterConfigFile read(Consumer<String> unknown) {
         String peftType = text("peft_type");
         if (!"LORA".equals(peftType)) {
             throw new QloraException(file + ": peft_type is " + peftType + ". Only LORA adapters are supported.");
@@ -59,8 +65,8 @@ final class AdapterConfigReader {
         boolean[] inference = {false};
         flag("inference_mode", value -> inference[0] = value);
         for (String key : json.keySet()) {
-            if (!used.contains(key)) {
-                UnsupportedKeys.check(file, key, json.get(key));
+            if (!used.contains(key) && UnsupportedKeys.isUnknown(file, key, json.get(key))) {
+                unknown.accept(key);
             }
         }
         try {

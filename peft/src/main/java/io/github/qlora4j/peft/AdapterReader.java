@@ -33,7 +33,7 @@ final class AdapterReader {
     }
 
     Adapter read(NDManager parent, List<ModuleInfo> modules, String modelType, Dtype dtype) {
-        AdapterConfigFile configFile = AdapterConfigFile.read(directory);
+        AdapterConfigFile configFile = AdapterConfigFile.readToLoad(directory);
         if (!Files.isRegularFile(file)) {
             throw missingFile();
         }

@@ -36,17 +36,22 @@ final class UnsupportedKeys {
 
     private UnsupportedKeys() {}
 
-    /** Refuses a key of peft that is set and not supported; passes over one that nobody here knows, with a log line. */
-    static void check(Path file, String key, JsonElement value) {
+    /** Refuses a key of peft that is set and not supported; says whether it is one that nobody here knows. */
+    static boolean isUnknown(Path file, String key, JsonElement value) {
         if (HARMLESS.contains(key) || isUnset(value)) {
             LOG.debug("{}: {} is not used", file, key);
-            return;
+            return false;
         }
         if (WRITTEN_AS_NULL.contains(key) || WRITTEN_AS_FALSE.contains(key) || key.equals("loftq_config")) {
             throw new QloraException(file + ": " + key + " is " + shortened(value)
                     + ", which is not supported: it changes what the adapter computes."
                     + " Only plain LoRA is; merge this adapter with peft, or train one without " + key + ".");
         }
+        return true;
+    }
+
+    /** Tells that a key is passed over. */
+    static void warn(Path file, String key) {
         LOG.warn(
                 "{}: the key {} is not known and is passed over; peft {} does the same",
                 file,

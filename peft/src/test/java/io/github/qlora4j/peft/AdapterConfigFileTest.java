@@ -19,7 +19,7 @@ class AdapterConfigFileTest {
 
     private static AdapterConfigFile read(String entries) {
         String json = "{\"peft_type\": \"LORA\"" + (entries.isEmpty() ? "" : ", ") + entries + "}";
-        return new AdapterConfigReader(FILE, JsonParser.parseString(json).getAsJsonObject()).read();
+        return new AdapterConfigReader(FILE, JsonParser.parseString(json).getAsJsonObject()).read(key -> {});
     }
 
     @Test

@@ -92,7 +92,7 @@ class PeftGoldenTest {
 
     private static List<Target> match(JsonObject keys) {
         LoraConfig config = new AdapterConfigReader(Path.of("adapter_config.json"), keys)
-                .read()
+                .read(key -> {})
                 .lora();
         return new TargetMatching(config, "llama").resolve(modules(), false);
     }

@@ -60,7 +60,13 @@ public final class NewDirectory implements AutoCloseable {
         Path beside = parent.resolve(
                 output.getFileName() + ".tmp" + ProcessHandle.current().pid());
         Unfinished.add(beside);
-        Files.createDirectory(beside);
+        try {
+            Files.createDirectory(beside);
+        } catch (IOException e) {
+            // the name beside it is nobody's matter
+            Unfinished.remove(beside);
+            throw new QloraException(output + ": cannot be written: " + Reason.of(e), e);
+        }
         return new NewDirectory(output, beside);
     }
 

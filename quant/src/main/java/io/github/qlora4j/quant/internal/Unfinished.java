@@ -6,6 +6,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 
 /**
  * What is being written beside its place: deleted where the JVM is told to end (Ctrl-C, SIGTERM) before it is moved there.
@@ -15,6 +16,10 @@ import java.util.concurrent.ConcurrentHashMap;
 public final class Unfinished {
 
     private static final Set<Path> PATHS = ConcurrentHashMap.newKeySet();
+
+    private static final Set<Process> WRITERS = ConcurrentHashMap.newKeySet();
+
+    private static final int SECONDS_TO_END = 10;
 
     /** A file may be added to a directory while it is emptied. */
     private static final int TRIES = 10;
@@ -37,6 +42,19 @@ public final class Unfinished {
         PATHS.remove(path);
     }
 
+    /** A process was started that writes there: it is ended before anything is deleted, since it would go on writing. */
+    public static void add(Process writer) {
+        WRITERS.add(writer);
+        if (ending) {
+            writer.destroyForcibly();
+        }
+    }
+
+    /** It has ended. */
+    public static void remove(Process writer) {
+        WRITERS.remove(writer);
+    }
+
     /** Whether the JVM is ending. */
     public static boolean isEnding() {
         return ending;
@@ -44,6 +62,13 @@ public final class Unfinished {
 
     private static void end() {
         ending = true;
+        for (Process writer : WRITERS) {
+            try {
+                writer.destroyForcibly().waitFor(SECONDS_TO_END, TimeUnit.SECONDS);
+            } catch (InterruptedException e) {
+                break;
+            }
+        }
         PATHS.forEach(Unfinished::delete);
     }
 

@@ -3,6 +3,7 @@ package io.github.qlora4j.quant.internal;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.github.qlora4j.quant.QloraException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -40,5 +41,15 @@ class AtomicFileTest {
     void aDirectoryThatIsGoneIsTheErrorItself() {
         assertThatThrownBy(() -> AtomicFile.write(dir.resolve("gone").resolve("card.md"), out -> out.write(1)))
                 .isInstanceOf(java.nio.file.NoSuchFileException.class);
+    }
+
+    @Test
+    void textIsWrittenAsUtf8_andWhereItCannotBeSaysSo() {
+        AtomicFile.writeText(dir.resolve("card.md"), "ä 🙂");
+        assertThat(dir.resolve("card.md")).hasContent("ä 🙂");
+        Path gone = dir.resolve("gone").resolve("card.md");
+        assertThatThrownBy(() -> AtomicFile.writeText(gone, "x"))
+                .isInstanceOf(QloraException.class)
+                .hasMessage("Cannot write " + gone + ": no such file or directory. Check free space and permissions.");
     }
 }

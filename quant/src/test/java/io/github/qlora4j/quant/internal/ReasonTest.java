@@ -6,13 +6,21 @@ import static org.assertj.core.api.Assertions.catchThrowableOfType;
 
 import com.google.gson.JsonParseException;
 import com.google.gson.JsonParser;
+import com.google.gson.stream.JsonToken;
 import io.github.qlora4j.quant.QloraException;
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.StringReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
+import java.nio.file.DirectoryNotEmptyException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.FileSystemException;
+import java.nio.file.FileSystemLoopException;
 import java.nio.file.NoSuchFileException;
+import java.nio.file.NotDirectoryException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -28,7 +36,24 @@ class ReasonTest {
                 .isEqualTo("Too many levels of symbolic links");
         assertThat(Reason.of(new IOException("No space left on device\nsecond line")))
                 .isEqualTo("No space left on device");
-        assertThat(Reason.of(new IOException())).isNotBlank();
+        assertThat(Reason.of(new IOException())).isEqualTo("it failed without a reason");
+        assertThat(Reason.of(new FileAlreadyExistsException("a"))).isEqualTo("it is there already");
+        assertThat(Reason.of(new DirectoryNotEmptyException("a"))).isEqualTo("the directory is not empty");
+        assertThat(Reason.of(new NotDirectoryException("a"))).isEqualTo("it is not a directory");
+        assertThat(Reason.of(new FileSystemLoopException("a"))).isEqualTo("its symbolic links lead in a circle");
+        assertThat(Reason.of(new CharacterCodingException())).isEqualTo("it is not UTF-8 text");
+        assertThat(Reason.of(new EOFException())).isEqualTo("it ends too early");
+        assertThat(Reason.of(new UncheckedIOException(new EOFException()))).isEqualTo("it ends too early");
+    }
+
+    @Test
+    void tokensOfAParserAreToldInWords() {
+        assertThat(Reason.ofJson(new IllegalStateException("Expected BEGIN_OBJECT but was STRING at line 1")))
+                .isEqualTo("Expected an object but was a text at line 1");
+        assertThat(JsonToken.values())
+                .extracting(Reason::kind)
+                .doesNotHaveDuplicates()
+                .allMatch(kind -> !kind.isBlank());
     }
 
     @ParameterizedTest

@@ -14,7 +14,7 @@ class UnfinishedTest {
     @TempDir
     Path dir;
 
-    /** A process that writes a directory and a file, finishes another, and never ends by itself. */
+    /** A process that writes a directory and a file, finishes another, has a third written, and never ends by itself. */
     static final class Writer {
         private Writer() {}
 
@@ -29,6 +29,18 @@ class UnfinishedTest {
             Path file = home.resolve("rows.tmp");
             Unfinished.add(file);
             Files.writeString(file, "half");
+            Path others = home.resolve("bench.tmp");
+            Unfinished.add(others);
+            Process writer = new ProcessBuilder(
+                            "sh",
+                            "-c",
+                            "for i in $(seq 200000); do mkdir -p \"$0\"; : > \"$0/$i\"; done",
+                            others.toString())
+                    .start();
+            Unfinished.add(writer);
+            while (!Files.exists(others)) {
+                Thread.sleep(5);
+            }
             System.out.println("begun");
             System.out.flush();
             Thread.sleep(60_000);
@@ -48,7 +60,7 @@ class UnfinishedTest {
                 .start();
         try {
             assertThat(process.inputReader().readLine()).isEqualTo("begun");
-            assertThat(Files.list(dir)).hasSize(3);
+            assertThat(Files.list(dir)).hasSize(4);
             process.destroy();
             assertThat(process.waitFor(60, TimeUnit.SECONDS)).isTrue();
         } finally {

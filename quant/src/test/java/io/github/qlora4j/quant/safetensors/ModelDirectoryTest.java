@@ -100,6 +100,77 @@ class ModelDirectoryTest {
         checkModel(3);
     }
 
+    @Test
+    void aShardIsFullWhenTheNextTensorWouldNotFit_andOneTensorMayFillIt() {
+        writeModel(20);
+        try (ModelDirectory model = ModelDirectory.open(dir)) {
+            // a and b come to 10, c fills a shard of its own to the last byte, d would be one too many
+            assertThat(model.fileOf("b")).isEqualTo(model.fileOf("a"));
+            assertThat(model.fileOf("c")).isNotEqualTo(model.fileOf("a"));
+            assertThat(model.fileOf("d")).isNotEqualTo(model.fileOf("c"));
+            assertThat(model.path()).isEqualTo(dir);
+            assertThat(model.metadata()).containsExactly(Map.entry("format", "pt"));
+            assertThat(model.has("a")).isTrue();
+            assertThat(model.has("e")).isFalse();
+            assertThatThrownBy(() -> model.read(null, "e")).hasMessage(dir + ": there is no tensor e");
+        }
+    }
+
+    @Test
+    void tensorsOfTheEngineAreWrittenToo_andAModelOfNoneIsOneFile() {
+        try (NDManager manager = Torch.newManager();
+                ShardedSafetensorsWriter writer = ShardedSafetensorsWriter.create(
+                        dir.resolve("a"), Map.of(), List.of(new TensorSpec("x", Dtype.FLOAT32, 2)), 1)) {
+            assertThatThrownBy(writer::finish)
+                    .isInstanceOf(IllegalStateException.class)
+                    .hasMessageContaining("1 of 1");
+            writer.write("x", Torch.ofFloats(manager, new float[] {1, 2}, 2));
+            writer.finish();
+            try (ModelDirectory model = ModelDirectory.open(dir.resolve("a"))) {
+                assertThat(Torch.toFloats(model.read(manager, "x"))).containsExactly(1, 2);
+            }
+        }
+        try (ShardedSafetensorsWriter writer =
+                ShardedSafetensorsWriter.create(dir.resolve("b"), Map.of(), List.of(), 1)) {
+            writer.finish();
+        }
+        try (ModelDirectory model = ModelDirectory.open(dir.resolve("b"))) {
+            assertThat(model.names()).isEmpty();
+        }
+    }
+
+    @Test
+    void whatIsNotFinishedLeavesNoHalfFile() {
+        List<TensorSpec> specs = List.of(new TensorSpec("a", Dtype.UINT8, 2), new TensorSpec("b", Dtype.UINT8, 2));
+        try (ShardedSafetensorsWriter writer = ShardedSafetensorsWriter.create(dir, Map.of(), specs, 9)) {
+            writer.write("a", ByteBuffer.allocate(2));
+            assertThatThrownBy(() -> writer.write("c", ByteBuffer.allocate(2))).hasMessage("c was not declared");
+        }
+        assertThat(dir).isEmptyDirectory();
+        assertThatThrownBy(() -> ShardedSafetensorsWriter.create(dir, Map.of(), specs, 0))
+                .isInstanceOf(IllegalArgumentException.class);
+        TensorSpec large = new TensorSpec("a", Dtype.UINT8, 1L << 60);
+        assertThatThrownBy(() -> ShardedSafetensorsWriter.create(dir, Map.of(), List.of(large), 9))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining((1L << 60) + " bytes are needed, the disk has room for");
+        assertThatThrownBy(() -> ShardedSafetensorsWriter.create(dir, Map.of(), List.of(specs.get(0), specs.get(0)), 9))
+                .hasMessageContaining("a second tensor named a");
+    }
+
+    @Test
+    void filesWithoutAnIndexAreOpenedTogether_unlessTwoHoldTheSame() {
+        writeModel(10);
+        List<Path> files = List.of(
+                dir.resolve("model-00001-of-00003.safetensors"), dir.resolve("model-00002-of-00003.safetensors"));
+        try (ModelDirectory model = ModelDirectory.open(dir, files)) {
+            assertThat(model.names()).containsExactlyInAnyOrder("a", "b", "c");
+            assertThat(model.fileOf("c")).isEqualTo(files.get(0));
+        }
+        assertThatThrownBy(() -> ModelDirectory.open(dir, List.of(files.get(0), files.get(0))))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("tensor c is in " + files.get(0) + " too");
+    }
+
     private void index(String weightMap) throws IOException {
         writeModel(1000);
         Files.move(dir.resolve("model.safetensors"), dir.resolve("m.safetensors"), StandardCopyOption.REPLACE_EXISTING);

@@ -58,6 +58,56 @@ class SafetensorsFileTest {
         assertThat(copy).hasSameBinaryContentAs(MIXED);
     }
 
+    /** By code point, as Rust and Python do; Java's strings would have the two the other way round. */
+    @Test
+    void tensorsOfOneDtypeAreLaidOutByName() {
+        Path file = dir.resolve("order.safetensors");
+        List<TensorSpec> specs = List.of(
+                new TensorSpec("\uD83D\uDE00", Dtype.UINT8, 1),
+                new TensorSpec("\uFF5E", Dtype.UINT8, 1),
+                new TensorSpec("b", Dtype.UINT8, 2),
+                new TensorSpec("a", Dtype.UINT8, 3),
+                new TensorSpec("wide", Dtype.FLOAT32, 1));
+        try (SafetensorsWriter writer = SafetensorsWriter.create(file, Map.of(), specs)) {
+            for (TensorSpec spec : specs) {
+                writer.write(spec.name(), ByteBuffer.allocate((int) spec.byteLength()));
+            }
+            writer.finish();
+        }
+        try (SafetensorsFile open = SafetensorsFile.open(file)) {
+            assertThat(open.path()).isEqualTo(file);
+            assertThat(open.tensors().keySet()).containsExactly("wide", "a", "b", "\uFF5E", "\uD83D\uDE00");
+        }
+    }
+
+    @Test
+    void aTensorThatIsDeclaredTwiceOrNotAtAllIsRefused() {
+        TensorSpec a = new TensorSpec("a", Dtype.UINT8, 1);
+        Path file = dir.resolve("bad.safetensors");
+        assertThatThrownBy(() -> SafetensorsWriter.create(file, Map.of(), List.of(a, a)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("a second tensor named a");
+        try (SafetensorsWriter writer = SafetensorsWriter.create(file, Map.of(), List.of(a))) {
+            assertThatThrownBy(() -> writer.write("b", ByteBuffer.allocate(1))).hasMessage("b was not declared");
+        }
+        assertThat(dir).isEmptyDirectory();
+    }
+
+    @Test
+    void aFileWithoutTensorsIsTheSmallest() throws IOException {
+        try (SafetensorsFile open = SafetensorsFile.open(file("{}", 0))) {
+            assertThat(open.tensors()).isEmpty();
+            assertThat(open.metadata()).isEmpty();
+        }
+        Path small = Files.write(dir.resolve("small.safetensors"), new byte[9]);
+        assertThatThrownBy(() -> SafetensorsFile.open(small))
+                .hasMessage(small + ": 9 bytes are too few for a safetensors file; it is empty or cut");
+        assertThatThrownBy(() -> SafetensorsFile.open(dir))
+                .hasMessage(dir + ": this is a directory; a safetensors file was expected");
+        assertThatThrownBy(() -> SafetensorsFile.open(dir.resolve("gone")))
+                .hasMessage(dir.resolve("gone") + ": no such file");
+    }
+
     @Test
     void theOrderOfMetadataChangesNoByte() {
         Map<String, String> one = new LinkedHashMap<>();
@@ -80,7 +130,33 @@ class SafetensorsFileTest {
             assertThatThrownBy(() -> file.read("a.bytes", 4, ByteBuffer.allocate(2)))
                     .isInstanceOf(QloraException.class)
                     .hasMessageContaining("a.bytes")
-                    .hasMessageContaining("mixed.safetensors");
+                    .hasMessageContaining("mixed.safetensors")
+                    .hasMessageEndingWith(": bytes 4 to 6 were asked for, it has 5");
+            assertThatThrownBy(() -> file.read("a.bytes", -1, ByteBuffer.allocate(2)))
+                    .isInstanceOf(QloraException.class);
+        }
+    }
+
+    @Test
+    void tensorsComeInTheOrderOfTheirBytes_howeverTheHeaderNamesThem() throws IOException {
+        Path file = file(
+                "{\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]},"
+                        + "\"c\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[2,2]},"
+                        + "\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]}}",
+                6);
+        try (SafetensorsFile open = SafetensorsFile.open(file)) {
+            assertThat(open.tensors().keySet()).containsExactly("a", "c", "b");
+        }
+    }
+
+    @Test
+    void aTensorIsDescribedInWords() {
+        try (SafetensorsFile file = SafetensorsFile.open(MIXED)) {
+            assertThat(file.info("ä.signed").elements()).isEqualTo(2);
+            assertThat(file.info("y.brain").elements()).isEqualTo(4);
+            assertThat(file.info("w.float").elements()).isEqualTo(1);
+            assertThat(file.info("t.empty").elements()).isZero();
+            assertThat(file.info("y.brain")).hasToString("y.brain bfloat16 [2, 2]");
         }
     }
 
@@ -98,15 +174,15 @@ class SafetensorsFileTest {
             delimiter = '|',
             quoteCharacter = '^',
             value = {
-                "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}} | 4 | tensor a: shape [2] in F32 needs 8",
-                "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | 8 | describes 4 bytes",
-                "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | 3 | tensor a: data_offsets [0, 4] lie outside",
+                "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}} | 4 | tensor a: shape [2] in F32 needs 8 bytes, data_offsets give 4",
+                "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | 8 | describes 4 bytes of tensors, the file holds 8;",
+                "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} | 3 | tensor a: data_offsets [0, 4] lie outside the 3 bytes of data",
                 "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}} | 8 | tensor a: its bytes begin at 4",
                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[2,6]}} | 6 | tensor b: its bytes begin at 2, the tensor before it ends at 4",
                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,2]}} | 2 | tensor a: it is described twice",
                 "{\"a\":{\"dtype\":\"F9\",\"shape\":[1],\"data_offsets\":[0,1]}} | 1 | tensor a: dtype F9",
-                "{\"a\":{\"dtype\":\"U8\",\"shape\":[-1],\"data_offsets\":[0,1]}} | 1 | tensor a: shape: a non-negative whole number",
-                "{\"a\":{\"dtype\":\"U8\",\"shape\":[\"1\"],\"data_offsets\":[0,1]}} | 1 | tensor a: shape: a non-negative whole number",
+                "{\"a\":{\"dtype\":\"U8\",\"shape\":[-1],\"data_offsets\":[0,1]}} | 1 | tensor a: shape: a non-negative whole number was expected, found -1",
+                "{\"a\":{\"dtype\":\"U8\",\"shape\":[\"1\"],\"data_offsets\":[0,1]}} | 1 | tensor a: shape: a non-negative whole number was expected, found a text",
                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,0]}} | 0 | more elements than can be counted",
                 "{\"a\":{\"dtype\":\"F64\",\"shape\":[576460752303423488,4],\"data_offsets\":[0,0]}} | 0 | more elements than can be counted",
                 "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[1,0]}} | 1 | lie outside",
@@ -120,15 +196,19 @@ class SafetensorsFileTest {
                 "{\"a\": | 0 | it ends in the middle",
             })
     void refusesADamagedHeader(String json, int dataBytes, String message) throws IOException {
-        Path file = dir.resolve("bad.safetensors");
-        byte[] header = json.getBytes(StandardCharsets.UTF_8);
-        ByteBuffer bytes = ByteBuffer.allocate(8 + header.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
-        bytes.putLong(header.length).put(header);
-        Files.write(file, bytes.array());
+        Path file = file(json, dataBytes);
         assertThatThrownBy(() -> SafetensorsFile.open(file))
                 .isInstanceOf(QloraException.class)
                 .hasMessageContaining("bad.safetensors")
                 .hasMessageContaining(message);
+    }
+
+    /** A file of a header and as many bytes of data, all zero. */
+    private Path file(String json, int dataBytes) throws IOException {
+        byte[] header = json.getBytes(StandardCharsets.UTF_8);
+        ByteBuffer bytes = ByteBuffer.allocate(8 + header.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
+        bytes.putLong(header.length).put(header);
+        return Files.write(dir.resolve("bad.safetensors"), bytes.array());
     }
 
     @ParameterizedTest

@@ -1,16 +1,15 @@
 package io.github.qlora4j.trainer.bench;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.FileTree;
+import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.safetensors.ModelDirectory;
 import io.github.qlora4j.trainer.model.BaseModel;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
-import java.util.stream.Stream;
 
 /**
  * Measures a model in quantization schemes, each in a JVM of its own with this one's class path and options.
@@ -85,15 +84,10 @@ public final class Bench {
     }
 
     private static void delete(Path directory) {
-        if (!Files.exists(directory)) {
-            return;
-        }
-        try (Stream<Path> all = Files.walk(directory)) {
-            for (Path path : all.sorted(Comparator.reverseOrder()).toList()) {
-                Files.delete(path);
-            }
+        try {
+            FileTree.delete(directory);
         } catch (IOException e) {
-            throw new QloraException(directory + ": cannot be removed: " + e, e);
+            throw new QloraException(directory + ": cannot be removed: " + Reason.of(e), e);
         }
     }
 }

@@ -2,6 +2,7 @@ package io.github.qlora4j.trainer.bench;
 
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.Reason;
+import io.github.qlora4j.quant.internal.Unfinished;
 import java.io.BufferedReader;
 import java.io.BufferedWriter;
 import java.io.IOException;
@@ -42,6 +43,7 @@ final class BenchProcess {
         try {
             Process process =
                     new ProcessBuilder(command()).redirectError(errors.toFile()).start();
+            Unfinished.add(process);
             try (BufferedWriter in = new BufferedWriter(
                             new OutputStreamWriter(process.getOutputStream(), StandardCharsets.UTF_8));
                     BufferedReader out = new BufferedReader(
@@ -54,6 +56,7 @@ final class BenchProcess {
                 end(process.waitFor(), errors);
             } finally {
                 process.destroyForcibly();
+                Unfinished.remove(process);
             }
             return figures();
         } catch (IOException e) {
@@ -108,6 +111,9 @@ final class BenchProcess {
     private void end(int code, Path errors) throws IOException {
         if (code == 0) {
             return;
+        }
+        if (Unfinished.isEnding()) {
+            throw new QloraException("ended while measuring " + name());
         }
         if (failed == null) {
             failed = "the JVM ended with exit code " + code + " at \"" + doing + "\""

@@ -20,6 +20,14 @@ public record Generation(
         Long peakBytes,
         String skipped) {
 
+    /**
+     * Of a batch that had its first tokens after {@code first} seconds and all the others {@code others} seconds later.
+     */
+    static Generation measured(BenchPlan.Cell cell, int newTokens, double first, double others, Long peakBytes) {
+        double rate = cell.batch() * (newTokens - 1) / others;
+        return new Generation(cell.batch(), cell.length(), newTokens, first, rate, peakBytes, null);
+    }
+
     static Generation skipped(BenchPlan.Cell cell, int newTokens, String why) {
         return new Generation(cell.batch(), cell.length(), newTokens, null, null, null, why);
     }

@@ -192,8 +192,7 @@ final class SchemeBench {
             others[round] = (System.nanoTime() - begun.get()) / 1e9;
         }
         Long peak = told ? Long.valueOf(Rss.peakBytes()) : null;
-        double rate = cell.batch() * (plan.newTokens() - 1) / median(others);
-        return new Generation(cell.batch(), cell.length(), plan.newTokens(), median(first), rate, peak, null);
+        return Generation.measured(cell, plan.newTokens(), median(first), median(others), peak);
     }
 
     private void forward(Decoder decoder) {

@@ -48,9 +48,10 @@ final class DatasetOptions {
         }
     }
 
-    /** Reads the rows of a file for a model; what no flag says is the run's, where it is one. */
+    /** Reads the rows of a file for a model; what no flag says is the run's, where it is one: even the file, if null. */
     Dataset load(LanguageModel language, String data) {
         Optional<DataSection> run = language.run().map(RunConfig::data);
+        DataSource source = source(run, data);
         Template words = template != null
                 ? Template.of(TemplateChoice.named(template))
                 : run.map(r -> Template.of(r.template())).orElse(Template.HUMAN_ASSISTANT);
@@ -64,15 +65,24 @@ final class DatasetOptions {
                                 : run.map(DataSection::maxLength).orElse(384),
                         run.map(DataSection::trainOnPrompt).orElse(false),
                         false));
-        DataFormat rows = format != null ? format : run.map(DataSection::format).orElse(DataFormat.ALPACA);
-        FieldNames fields = run.map(DataSection::fields).orElse(FieldNames.DEFAULT);
-        Dataset dataset = Dataset.load(
-                new DataSource("--data", List.of(data), rows, fields, OnBadRow.ERROR), encoder, Optional.empty());
+        Dataset dataset = Dataset.load(source, encoder, Optional.empty());
         int vocabulary = language.decoder().base().config().vocabSize();
         if (dataset.largestId() >= vocabulary) {
-            throw new QloraException("--data: " + data + " has token " + dataset.largestId()
-                    + "; the model's tokens are 0 to " + (vocabulary - 1));
+            throw new QloraException(source.key() + ": " + String.join(", ", source.files()) + " has token "
+                    + dataset.largestId() + "; the model's tokens are 0 to " + (vocabulary - 1));
         }
         return dataset;
+    }
+
+    private DataSource source(Optional<DataSection> run, String data) {
+        DataFormat rows = format != null ? format : run.map(DataSection::format).orElse(DataFormat.ALPACA);
+        FieldNames fields = run.map(DataSection::fields).orElse(FieldNames.DEFAULT);
+        if (data != null) {
+            return new DataSource("--data", List.of(data), rows, fields, OnBadRow.ERROR);
+        }
+        DataSection own = run.filter(section -> !section.eval().isEmpty())
+                .orElseThrow(() -> new WrongUse(
+                        "which rows? Give --data FILE" + (run.isEmpty() ? "" : "; the run has none in data.eval")));
+        return new DataSource("data.eval", own.eval(), rows, fields, own.onBadRow());
     }
 }

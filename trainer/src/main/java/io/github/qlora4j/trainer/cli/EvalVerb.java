@@ -19,7 +19,10 @@ final class EvalVerb extends Verb {
     @Mixin
     private ModelOptions model;
 
-    @Option(names = "--data", required = true, paramLabel = "FILE", description = "Rows, JSONL or a JSON array.")
+    @Option(
+            names = "--data",
+            paramLabel = "FILE",
+            description = "Rows, JSONL or a JSON array; with a run as --adapter, its data.eval by default.")
     private String data;
 
     @Mixin

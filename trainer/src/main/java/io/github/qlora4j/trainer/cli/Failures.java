@@ -1,17 +1,16 @@
 package io.github.qlora4j.trainer.cli;
 
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Printable;
 import io.github.qlora4j.quant.internal.Reason;
 import io.github.qlora4j.quant.internal.Unfinished;
 import io.github.qlora4j.trainer.config.ConfigException;
-import java.io.PrintWriter;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.NoSuchFileException;
 import java.util.function.BooleanSupplier;
 import picocli.CommandLine;
 import picocli.CommandLine.ParameterException;
-import picocli.CommandLine.UnmatchedArgumentException;
 
 /** Turns whatever ends a command into lines on stderr and an exit code. */
 final class Failures {
@@ -24,15 +23,11 @@ final class Failures {
     }
 
     /** A verb or an option that does not exist, or a value that cannot be read. */
-    int wrongUse(ParameterException problem) {
+    int wrongUse(ParameterException problem, String... words) {
         CommandLine command = problem.getCommandLine();
-        PrintWriter err = terminal.writer();
-        // picocli begins some of its messages with the word itself
-        say(problem.getMessage().replaceFirst("^Error: ", ""));
-        if (problem instanceof UnmatchedArgumentException unmatched) {
-            UnmatchedArgumentException.printSuggestions(unmatched, err);
-        }
-        err.println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
+        // words of the command line may be as long and as odd as those of files
+        say(Printable.message(Misuse.describe(problem, words)));
+        terminal.writer().println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
         trace(problem);
         return Main.WRONG_USE;
     }

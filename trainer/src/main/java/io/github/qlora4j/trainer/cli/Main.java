@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.cli;
 
+import io.github.qlora4j.quant.internal.FileNames;
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
 import java.io.OutputStream;
@@ -7,13 +8,18 @@ import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
 import java.util.List;
 import picocli.AutoComplete.GenerateCompletion;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.PositionalParamSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.TypeConversionException;
 
 /**
  * The entry point of {@code qlora VERB ...}.
@@ -85,7 +91,7 @@ public final class Main {
             // picocli prints a stack trace of its own where a stream fails under it: it writes to memory.
             StringWriter help = new StringWriter();
             line.setOut(new PrintWriter(help)).setErr(terminal.writer());
-            line.setParameterExceptionHandler((problem, ignored) -> failures.wrongUse(problem));
+            line.setParameterExceptionHandler(failures::wrongUse);
             line.setExecutionExceptionHandler((problem, ignored, ignoredToo) -> failures.failed(problem));
             int code = line.execute(args);
             output.print(help);
@@ -105,11 +111,39 @@ public final class Main {
         CommandLine completion = new CommandLine(new GenerateCompletion());
         completion.getCommandSpec().name("completion");
         line.addSubcommand("completion", completion);
+        speakOfVerbs(line.getSubcommands().get("help").getCommandSpec());
+        line.registerConverter(Path.class, Main::path);
         line.setCaseInsensitiveEnumValuesAllowed(true);
         line.setOptionsCaseInsensitive(false);
         line.setAbbreviatedOptionsAllowed(false);
         line.setUsageHelpAutoWidth(false);
         line.setUsageHelpWidth(100);
         return line;
+    }
+
+    /** picocli's own verb speaks of commands. */
+    private static void speakOfVerbs(CommandSpec help) {
+        help.usageMessage().header("Explains a verb.").description("%nWithout a VERB, all verbs are listed.%n");
+        PositionalParamSpec verb = help.positionalParameters().get(0);
+        help.remove(verb);
+        help.addPositional(PositionalParamSpec.builder(verb)
+                .paramLabel("VERB")
+                .description("What to explain.")
+                .build());
+    }
+
+    /** The name of a file or directory that somebody may have. */
+    private static Path path(String word) {
+        if (word.isEmpty()) {
+            throw new TypeConversionException("expected a path; got nothing");
+        }
+        FileNames.tooLong(word).ifPresent(why -> {
+            throw new TypeConversionException(why);
+        });
+        try {
+            return Path.of(word);
+        } catch (InvalidPathException e) {
+            throw new TypeConversionException("not a path: " + FileNames.reason(e));
+        }
     }
 }

@@ -2,6 +2,7 @@ package io.github.qlora4j.trainer.config;
 
 import io.github.qlora4j.peft.PythonRegex;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Nearest;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;

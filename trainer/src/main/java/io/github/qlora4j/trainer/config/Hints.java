@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.config;
 
+import io.github.qlora4j.quant.internal.Nearest;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;

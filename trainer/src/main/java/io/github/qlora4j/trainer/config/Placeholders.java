@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.config;
 
+import io.github.qlora4j.quant.internal.Nearest;
 import java.util.List;
 import java.util.function.BiConsumer;
 import java.util.regex.Matcher;

@@ -1,5 +1,6 @@
 package io.github.qlora4j.trainer.config;
 
+import io.github.qlora4j.quant.internal.FileNames;
 import java.lang.reflect.Field;
 import java.math.BigDecimal;
 import java.math.BigInteger;
@@ -10,6 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import org.snakeyaml.engine.v2.nodes.Node;
 import org.snakeyaml.engine.v2.nodes.ScalarNode;
 import org.snakeyaml.engine.v2.nodes.Tag;
@@ -152,10 +154,15 @@ final class Scalars {
             if (text == null) {
                 return null;
             }
+            Optional<String> tooLong = FileNames.tooLong(text);
+            if (tooLong.isPresent()) {
+                report.add(node, key, "not a path: " + tooLong.get());
+                return null;
+            }
             try {
                 return Path.of(atHome(text));
             } catch (InvalidPathException e) {
-                report.add(node, key, "not a path: " + e.getReason() + "; got " + Found.in(node));
+                report.add(node, key, "not a path: " + FileNames.reason(e) + "; got " + Found.in(node));
                 return null;
             }
         }

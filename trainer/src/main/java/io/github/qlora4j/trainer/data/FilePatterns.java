@@ -2,6 +2,7 @@ package io.github.qlora4j.trainer.data;
 
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.internal.EditDistance;
+import io.github.qlora4j.quant.internal.FileNames;
 import io.github.qlora4j.quant.internal.Reason;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -23,10 +24,13 @@ final class FilePatterns {
 
     private static final int NEAREST = 3;
 
+    /** Of a glob that is longer the beginning is told. */
+    private static final int SHOWN = 300;
+
     private FilePatterns() {}
 
     private static QloraException notFound(String key, String pattern, IOException e) {
-        return new QloraException(key + ": \"" + pattern + "\" cannot be looked up: " + Reason.of(e), e);
+        return new QloraException(key + ": \"" + shown(pattern) + "\" cannot be looked up: " + Reason.of(e), e);
     }
 
     /**
@@ -42,7 +46,7 @@ final class FilePatterns {
                 files.addAll(resolveOne(key, pattern));
             } catch (InvalidPathException | PatternSyntaxException e) {
                 throw new QloraException(
-                        key + ": \"" + pattern + "\" is not a file name or glob: " + e.getMessage(), e);
+                        key + ": \"" + shown(pattern) + "\" is not a file name or glob: " + e.getMessage(), e);
             } catch (IOException e) {
                 throw notFound(key, pattern, e);
             } catch (UncheckedIOException e) {
@@ -59,6 +63,9 @@ final class FilePatterns {
         boolean glob = pattern.chars().anyMatch(c -> "*?[{".indexOf(c) >= 0);
         // A file whose own name has such a character in it is meant by it.
         if (!glob || exists(pattern)) {
+            FileNames.tooLong(pattern).ifPresent(why -> {
+                throw new QloraException(key + ": " + why);
+            });
             Path file = Path.of(pattern);
             if (Files.isDirectory(file)) {
                 throw new QloraException(key + ": " + file + " is a directory; expected a file or a glob such as \""
@@ -93,7 +100,7 @@ final class FilePatterns {
             }
         }
         if (found.isEmpty()) {
-            throw new QloraException(key + ": no file matches \"" + pattern + "\""
+            throw new QloraException(key + ": no file matches \"" + shown(pattern) + "\""
                     + nearest(base.toAbsolutePath(), parts[parts.length - 1]));
         }
         return found;
@@ -105,6 +112,10 @@ final class FilePatterns {
         } catch (InvalidPathException e) {
             return false;
         }
+    }
+
+    private static String shown(String pattern) {
+        return pattern.length() > SHOWN ? pattern.substring(0, SHOWN) + "…" : pattern;
     }
 
     private static String name(Path file) {

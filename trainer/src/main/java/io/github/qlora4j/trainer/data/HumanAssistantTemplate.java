@@ -6,11 +6,6 @@ import java.util.List;
 record HumanAssistantTemplate() implements Template {
 
     @Override
-    public String name() {
-        return "human_assistant";
-    }
-
-    @Override
     public boolean historyInPrompt() {
         return false;
     }

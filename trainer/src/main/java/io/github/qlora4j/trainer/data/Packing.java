@@ -23,9 +23,7 @@ public record Packing(List<int[]> bins, int capacity, long tokens) {
 
     static Packing of(Dataset data, int capacity) {
         Integer[] longestFirst = IntStream.range(0, data.size()).boxed().toArray(Integer[]::new);
-        Arrays.sort(
-                longestFirst,
-                Comparator.<Integer>comparingInt(r -> -data.length(r)).thenComparingInt(r -> r));
+        Arrays.sort(longestFirst, Comparator.comparingInt(r -> -data.length(r))); // rows of one length as they were
         List<List<Integer>> bins = new ArrayList<>();
         // room left -> bins with that room, the last one taken first
         TreeMap<Integer, List<Integer>> byRoom = new TreeMap<>();

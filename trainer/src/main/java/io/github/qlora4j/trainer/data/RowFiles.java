@@ -56,18 +56,19 @@ final class RowFiles {
         return firstBadRow;
     }
 
-    /** Reads a file's rows to its end, or until the sink has enough; returns whether it goes on. */
-    boolean read(Path file, Sink sink) {
+    /** Reads a file's rows to its end, or until the sink has enough. */
+    void read(Path file, Sink sink) {
         try {
             int first = firstCharacter(file);
             String name = file.getFileName().toString().toLowerCase(Locale.ROOT);
             if (first == '[') {
-                return readArray(file, sink);
+                readArray(file, sink);
             } else if (first == '{' || name.endsWith(".jsonl") || name.endsWith(".ndjson")) {
-                return readLines(file, sink);
+                readLines(file, sink);
+            } else {
+                throw new QloraException(file + ":1: " + (first < 0 ? "the file is empty" : "this is not JSON")
+                        + "; expected a JSON array of objects, or JSONL, one object a line");
             }
-            throw new QloraException(file + ":1: " + (first < 0 ? "the file is empty" : "this is not JSON")
-                    + "; expected a JSON array of objects, or JSONL, one object a line");
         } catch (CharacterCodingException e) {
             throw new QloraException(
                     file + ":" + damagedLine(file) + ": this line is not UTF-8. Save the file as UTF-8.", e);
@@ -96,7 +97,7 @@ final class RowFiles {
         }
     }
 
-    private boolean readArray(Path file, Sink sink) throws IOException {
+    private void readArray(Path file, Sink sink) throws IOException {
         JsonReader reader = null;
         try (InputStream in = Files.newInputStream(file)) {
             // A decoder from a Charset object would put U+FFFD for what is not UTF-8.
@@ -110,14 +111,13 @@ final class RowFiles {
                     reader.skipValue();
                 }
                 if (!take(json, place, sink)) {
-                    return false;
+                    return;
                 }
             }
             reader.endArray();
             if (reader.peek() != JsonToken.END_DOCUMENT) {
                 throw new QloraException(file + ":" + JsonRow.line(reader) + ": there is more behind the array's ]");
             }
-            return true;
         } catch (CharacterCodingException e) {
             throw e;
         } catch (EOFException e) {
@@ -140,14 +140,14 @@ final class RowFiles {
         return new QloraException(file + ":" + JsonRow.line(reader) + ": the file ends before its array does", e);
     }
 
-    private boolean readLines(Path file, Sink sink) throws IOException {
+    private void readLines(Path file, Sink sink) throws IOException {
         try (Utf8Lines lines = Utf8Lines.open(file)) {
             for (byte[] line = lines.next(); line != null; line = lines.next()) {
                 RowPlace place = new RowPlace(file, lines.number());
                 try {
                     String text = Utf8Lines.decode(line);
                     if (!text.isBlank() && !take(parse(text, place), place, sink)) {
-                        return false;
+                        return;
                     }
                 } catch (CharacterCodingException e) {
                     bad(place + ": this line is not UTF-8. Save the file as UTF-8.");
@@ -155,7 +155,6 @@ final class RowFiles {
                     bad(e.getMessage());
                 }
             }
-            return true;
         }
     }
 

@@ -40,9 +40,6 @@ public sealed interface Template permits HumanAssistantTemplate, TextTemplate {
         };
     }
 
-    /** The name in configuration files and messages. */
-    String name();
-
     /** Whether {@link #prompt} writes the earlier turns itself; if not, it is given none. */
     boolean historyInPrompt();
 

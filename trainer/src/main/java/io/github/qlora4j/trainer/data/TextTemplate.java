@@ -93,11 +93,6 @@ public final class TextTemplate implements Template {
     }
 
     @Override
-    public String name() {
-        return name;
-    }
-
-    @Override
     public boolean historyInPrompt() {
         return historyTurn != null;
     }

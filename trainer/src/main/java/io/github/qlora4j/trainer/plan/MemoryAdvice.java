@@ -5,9 +5,13 @@ import io.github.qlora4j.trainer.config.GradientCheckpointing;
 import io.github.qlora4j.trainer.config.OptimizerName;
 import io.github.qlora4j.trainer.config.RunConfig;
 import io.github.qlora4j.trainer.config.TrainingSection;
+import io.github.qlora4j.trainer.model.BaseSetup;
+import io.github.qlora4j.trainer.model.ModelConfig;
+import io.github.qlora4j.trainer.model.StoredQuantization;
 import io.github.qlora4j.trainer.plan.MemoryPlan.Item;
 import io.github.qlora4j.trainer.plan.MemoryPlan.Stage;
 import io.github.qlora4j.trainer.report.Figures;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -119,10 +123,12 @@ public record MemoryAdvice(MemoryPlan plan, List<Remedy> remedies) {
                     disk));
         }
         if (run.quantized().isEmpty()) {
-            changes.add(new Change(
-                    "quantization.load_in_4bit: true",
-                    "QLoRA; a slightly coarser base",
-                    run.with("quantization.load_in_4bit", true)));
+            if (!isStoredQuantized(run)) {
+                changes.add(new Change(
+                        "quantization.load_in_4bit: true",
+                        "QLoRA; a slightly coarser base",
+                        run.with("quantization.load_in_4bit", true)));
+            }
         } else if (!run.quantization().bnb4bitUseDoubleQuant()) {
             changes.add(Change.of(run, "quantization.bnb_4bit_use_double_quant", true, "a slightly coarser base"));
         }
@@ -140,5 +146,13 @@ public record MemoryAdvice(MemoryPlan plan, List<Remedy> remedies) {
             changes.add(Change.of(run, "lora.r", run.lora().r() / 2, "a smaller adapter"));
         }
         return changes;
+    }
+
+    /** Whether the base is in fewer bits already, and cannot be quantized. */
+    private static boolean isStoredQuantized(RunConfig run) {
+        Path base = run.model().path();
+        return StoredQuantization.of(base, ModelConfig.read(base), BaseSetup.options(run))
+                .settings()
+                .isPresent();
     }
 }

@@ -24,19 +24,6 @@ class BenchTest {
         return new BenchPlan(model.toString(), List.of(BenchScheme.NF4), lengths, batches, 1, 2, Precision.FLOAT32, 1);
     }
 
-    @Test
-    void plansTheSmallerThingsFirst_eachOnce() {
-        BenchPlan plan = plan(LLAMA, List.of(64, 8, 64), List.of(4, 1));
-        assertThat(plan.cells())
-                .extracting(BenchPlan.Cell::toString)
-                .containsExactly("1 × 8", "4 × 8", "1 × 64", "4 × 64");
-        // a warm-up and a round: 360 tokens forward, as many of prompts, and 4 x 2 generated ones that count for 20
-        // each
-        assertThat(plan.work()).isEqualTo(2 * (360 + 360 + 8 * 20));
-        assertThat(Message.JSON.fromJson(Message.JSON.toJson(plan), BenchPlan.class))
-                .isEqualTo(plan);
-    }
-
     /** As the system ends a process that takes too much memory; 500 rounds, so that it is ended in the midst of them. */
     @Test
     @DisabledOnOs(OS.WINDOWS)

@@ -45,7 +45,7 @@ class BenchVerbTest {
                 "--schemes",
                 "stored,int8,awq",
                 "--lengths",
-                "16,8,127,200",
+                "16,8,125,128,200",
                 "--batches",
                 "2",
                 "--rounds",
@@ -85,7 +85,7 @@ class BenchVerbTest {
         assertThat(Files.readString(out.resolve("bench.md")))
                 .contains("| batch | length | bfloat16 | int8 | awq |")
                 .contains("bfloat16, int8, forward 2 × 200: 200 positions, and max_position_embeddings is 128")
-                .contains("generation 2 × 127: 130 positions")
+                .contains("generation 2 × 128: 131 positions")
                 .contains("awq, all of it: ")
                 .contains("after 1 that does not count");
     }
@@ -123,7 +123,7 @@ class BenchVerbTest {
                 assertThat(pass.get("tokens_per_second").getAsDouble()).isEqualTo(2 * length / seconds);
             }
         }
-        assertThat(lengths).containsExactly(8, 16, 127, 200);
+        assertThat(lengths).containsExactly(8, 16, 125, 128, 200);
         for (JsonElement element : scheme.getAsJsonArray("generation")) {
             JsonObject generation = object(element);
             assertThat(generation.keySet())
@@ -139,7 +139,7 @@ class BenchVerbTest {
             assertThat(generation.get("skipped").isJsonNull()).isEqualTo(fits);
             assertThat(generation.get("tokens_per_second").isJsonNull()).isEqualTo(!fits);
         }
-        assertThat(scheme.getAsJsonArray("generation")).hasSize(4);
+        assertThat(scheme.getAsJsonArray("generation")).hasSize(5);
     }
 
     @Test

@@ -215,6 +215,9 @@ class ModelVerbsTest {
         assertThat(eval.get("perplexity").getAsDouble())
                 .isCloseTo(Math.exp(eval.get("loss").getAsDouble()), within(1e-9));
         assertThat(eval.get("tokens").getAsLong()).isPositive();
+        Ran without = Ran.qlora("eval", "--adapter", run.toString());
+        assertThat(without.code()).isEqualTo(2);
+        assertThat(without.err()).contains("which rows? Give --data FILE; the run has none in data.eval");
 
         assertThat(Ran.qlora(
                         "generate", "--adapter", run.resolve("checkpoint-20").toString(), "--prompt", "Count 3"))

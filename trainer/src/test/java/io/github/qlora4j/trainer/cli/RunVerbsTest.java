@@ -139,7 +139,7 @@ class RunVerbsTest {
     @Test
     void aRunAloneIsEnoughToGenerateEvaluateAndMerge() throws IOException {
         Path run = temp.resolve("run");
-        Ran trained = train(run);
+        Ran trained = train(run, "--set", "data.eval=" + rows);
         assertThat(trained.code()).as(trained.err()).isZero();
         assertThat(trained.err()).contains("trainable params").doesNotContain("Exception");
 
@@ -161,6 +161,9 @@ class RunVerbsTest {
 
         Ran evaluated = Ran.qlora("eval", "--adapter", run.toString(), "--data", rows.toString(), "--json");
         assertThat(evaluated.code()).as(evaluated.err()).isZero();
+        assertThat(Ran.qlora("eval", "--adapter", run.toString(), "--json").out())
+                .as("of the run's own data.eval")
+                .isEqualTo(evaluated.out());
         assertThat(JsonParser.parseString(evaluated.out())
                         .getAsJsonObject()
                         .get("loss")

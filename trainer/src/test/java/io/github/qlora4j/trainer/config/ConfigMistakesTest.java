@@ -28,6 +28,8 @@ class ConfigMistakesTest {
                 "device_map: {lm_head: ram} | model.device_map.lm_head: expected cpu, disk, or the number of a GPU; got \"ram\"",
                 "device_map: {lm_head: -1} | got -1",
                 "device_map: {a: cpu, a: disk} | given twice: \"a\"",
+                "device_map: {? [a] : cpu, b: cpu} | model.device_map: expected the name of a module; got a list or a map",
+                "device_map: auto, max_memory: {cpu: 1GB, 'cpu': 2GB} | model.max_memory: given twice: \"cpu\"",
                 "device_map: auto, max_memory: 3GB | model.max_memory: expected a map from cpu or the number of a GPU to a size",
                 "device_map: auto, max_memory: {cpu: lots} | model.max_memory.cpu: expected a size such as 6GB",
                 "device_map: auto, max_memory: {ram: 1GB} | model.max_memory: expected cpu, disk, or the number of a GPU",
@@ -104,8 +106,13 @@ class ConfigMistakesTest {
                 "lora: {target_modules: '(q'} | not a regular expression",
                 "lora: {target_modules: [q_proj, 3]} | expected text; got 3",
                 "lora: {init_lora_weights: 'true'} | got \"true\"",
+                "lora: {rank_pattern: 4} | lora.rank_pattern: expected a map from a name to a whole number of at least 1",
+                "lora: {rank_pattern: {q_proj: 4, q_proj: 5}} | lora.rank_pattern: given twice: \"q_proj\"",
+                "lora: {modules_to_save: {a: b}} | lora.modules_to_save: expected text, or a list of them; got a map",
                 "lora: {rank_pattern: {q_proj: 0}} | lora.rank_pattern: expected a whole number of at least 1",
                 "lora: {? [a] : 3} | expected the name of a key",
+                "lora: {lora_dropout: '0.05'} | got \"0.05\"; write 0.05",
+                "quantization: {version: gemv} | quantization.version: expected gemm; got \"gemv\"",
                 "quantization: {blocksize: 48} | expected one of 32, 64, 128",
                 "quantization: {load_in_4bit: true, load_in_8bit: true} | quantization.load_in_8bit: excludes quantization.load_in_4bit",
                 "quantization: {load_in_8bit: true, blocksize: 128} | quantization.blocksize: is of load_in_4bit",
@@ -127,6 +134,34 @@ class ConfigMistakesTest {
                 .asString()
                 .contains(expected)
                 .startsWith("f.yaml:3:");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "model.path",
+                "model.offload_folder",
+                "lora.adapter",
+                "data.cache_dir",
+                "training.output_dir",
+            })
+    void pathThatNoFileCanHave_isNamedInALine(String key) {
+        for (String path : List.of("(".repeat(50_002), "models/" + "x".repeat(256), "a/".repeat(40_000))) {
+            assertThat(problems(LEAST, key + "=" + path))
+                    .singleElement()
+                    .satisfies(problem -> assertThat(problem)
+                            .contains(": " + key + ": not a path: ", " has at most ", "; got ")
+                            .hasSizeLessThan(300));
+        }
+    }
+
+    @Test
+    void modelPathThatNoFileCanHave_hasItsLine() {
+        assertThat(problems("data: {train: a.json}\nmodel:\n  path: " + "(".repeat(50_002)))
+                .singleElement()
+                .asString()
+                .startsWith("f.yaml:3:9: model.path: not a path: a path has at most ")
+                .hasSizeLessThan(300);
     }
 
     @ParameterizedTest
@@ -264,6 +299,28 @@ class ConfigMistakesTest {
     }
 
     @Test
+    void keysOfASectionThatIsNone_areNotMissed() {
+        assertThat(problems("model: 3\ndata: {train: a}"))
+                .singleElement()
+                .asString()
+                .startsWith("f.yaml:1:8: model: expected a map of path, ");
+    }
+
+    @Test
+    void valuesOnTheCommandLine_thatAreNoYaml_areNamedWithTheirOption() {
+        assertThat(problems(LEAST, "data.train=a: b: c"))
+                .singleElement()
+                .asString()
+                .startsWith("--set data.train=a: b: c: data.train: this is not YAML")
+                .endsWith("; put quotes around the value if it is text");
+        assertThat(problems(LEAST, "data.train=a\0"))
+                .singleElement()
+                .asString()
+                .startsWith("--set data.train=a\\u0000: data.train: ")
+                .contains("U+0000");
+    }
+
+    @Test
     void unreadableFiles_areNamed(@TempDir Path dir) throws IOException {
         assertThat(fileProblem(dir.resolve("none.yaml"))).contains("none.yaml: there is no such file");
         assertThat(fileProblem(dir)).contains("this is a directory");
@@ -272,6 +329,9 @@ class ConfigMistakesTest {
         Path latin = Files.write(
                 dir.resolve("latin.yaml"), "model: {path: caf\u00e9}".getBytes(StandardCharsets.ISO_8859_1));
         assertThat(fileProblem(latin)).contains("latin.yaml:1:18: not UTF-8: the byte 0xE9");
+        Path second = Files.write(
+                dir.resolve("second.yaml"), "model:\n  path: caf\u00e9".getBytes(StandardCharsets.ISO_8859_1));
+        assertThat(fileProblem(second)).contains("second.yaml:2:12: not UTF-8");
         Path big = Files.write(dir.resolve("big.yaml"), new byte[(1 << 20) + 1]);
         assertThat(fileProblem(big)).contains("larger than 1 MiB");
         Path nul = Files.write(dir.resolve("nul.yaml"), "model:\n  path: \0".getBytes(StandardCharsets.UTF_8));

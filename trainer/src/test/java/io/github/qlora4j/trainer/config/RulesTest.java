@@ -32,6 +32,8 @@ class RulesTest {
                 "model.device_map=disk model.max_memory={\"cpu\":1GB} | model.max_memory: is used only with",
                 "model.offload_folder=o | model.offload_folder: is used only with model.device_map",
                 "quantization.load_in_8bit=true quantization.llm_int8_enable_fp32_cpu_offload=true model.device_map=auto | quantization.llm_int8_enable_fp32_cpu_offload: needs model.device_map to be a map",
+                "quantization.load_in_4bit=true quantization.use_exllama=true | quantization.load_in_4bit: quantizes on loading, and keys of GPTQ and AWQ (use_exllama) are about a base that is stored quantized",
+                "quantization.load_in_8bit=true quantization.bits=4 | quantization.load_in_8bit: quantizes on loading, and keys of GPTQ and AWQ (bits)",
                 "data.template=alpaca data.format=text | data.template: is used only with data.format: alpaca",
                 "training.predict_with_generate=true data.eval=e data.format=text | training.predict_with_generate: needs data.eval",
             })
@@ -63,6 +65,7 @@ class RulesTest {
                 "training.memory_budget=1GB training.gradient_checkpointing=auto",
                 "model.device_map=auto model.max_memory={\"cpu\":1GB,\"0\":2GiB} model.offload_folder=o",
                 "quantization.load_in_8bit=true quantization.llm_int8_enable_fp32_cpu_offload=true model.device_map={\"\":cpu,\"lm_head\":disk}",
+                "quantization.bits=4 quantization.use_exllama=true",
                 "data.template=human_assistant data.format=text",
                 "data.template=alpaca",
             })

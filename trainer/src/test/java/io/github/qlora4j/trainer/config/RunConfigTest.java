@@ -36,6 +36,61 @@ class RunConfigTest {
     }
 
     @Test
+    void eachMethodOfTheBuilder_setsItsKey() {
+        RunConfig built = RunConfig.builder()
+                .setModel(Path.of("m"))
+                .setTrain("a.json")
+                .setOutputDir(Path.of("out"))
+                .optEval("e.json")
+                .optLoadIn8bit(true)
+                .optLoraAlpha(5)
+                .optMaxLength(99)
+                .optBatchSize(3)
+                .optGradientAccumulationSteps(4)
+                .optEpochs(1.5)
+                .optMaxSteps(17)
+                .optLearningRate(0.25)
+                .optSeed(9)
+                .build();
+        assertThat(built).isEqualTo(ConfigFileTest.parse("""
+                                model: {path: m}
+                                quantization: {load_in_8bit: true}
+                                lora: {lora_alpha: 5}
+                                data: {train: a.json, eval: e.json, max_length: 99}
+                                training:
+                                  output_dir: out
+                                  per_device_train_batch_size: 3
+                                  gradient_accumulation_steps: 4
+                                  num_train_epochs: 1.5
+                                  max_steps: 17
+                                  learning_rate: 0.25
+                                  seed: 9
+                                """));
+        assertThat(built.quantized()).contains(built.quantization());
+        assertThatThrownBy(() -> RunConfig.builder().optFrom("oops"))
+                .isInstanceOf(ConfigException.class)
+                .hasMessageContaining("expected section.key=value");
+    }
+
+    @Test
+    void keysOfAStoredBase_quantizeNothingOnLoading() {
+        RunConfig stored = ConfigFileTest.parse(ConfigFileTest.LEAST + "quantization: {bits: 4}");
+        assertThat(stored.quantization()).isNotNull();
+        assertThat(stored.quantized()).isEmpty();
+        String keys = "{quant_method: gptq, bits: 4, sym: false, damp_percent: 0.01, checkpoint_format: gptq_v2,"
+                + " exllama_config: {version: 2}, backend: exllama_v2}";
+        assertThat(ConfigFileTest.parse(ConfigFileTest.LEAST + "quantization: " + keys)
+                        .quantization()
+                        .stored()
+                        .json())
+                .as("as quantization_config spells them")
+                .hasToString("{\"quant_method\":\"gptq\",\"bits\":4,\"sym\":false,\"damp_percent\":0.01,"
+                        + "\"checkpoint_format\":\"gptq_v2\",\"exllama_config\":{\"version\":2},"
+                        + "\"backend\":\"exllama_v2\"}");
+        assertThat(ConfigFileTest.parse(ConfigFileTest.LEAST).quantized()).isEmpty();
+    }
+
+    @Test
     void builder_namesEveryProblemAtOnce() {
         assertThatThrownBy(() -> RunConfig.builder()
                         .setTrain("a.json")
@@ -105,10 +160,41 @@ class RunConfigTest {
     }
 
     @Test
+    void constructor_keepsTheRulesBetweenKeys() {
+        RunConfig good = ConfigFileTest.parse(ConfigFileTest.LEAST);
+        DataSection d = good.data();
+        DataSection both = new DataSection(
+                d.train(),
+                List.of("e.json"),
+                0.5,
+                d.format(),
+                d.fields(),
+                d.template(),
+                d.addBos(),
+                d.maxLength(),
+                d.shuffle(),
+                d.packing(),
+                d.trainOnPrompt(),
+                d.onBadRow(),
+                null);
+        assertThatThrownBy(() -> new RunConfig(good.model(), null, good.lora(), both, good.training()))
+                .isInstanceOf(ConfigException.class)
+                .hasMessage("data.eval_fraction: excludes data.eval; use one of the two");
+    }
+
+    @Test
     void records_cannotBeChangedFromOutside() {
         LoraSection lora = ConfigFileTest.parse(ResolvedYamlTest.FULL).lora();
         assertThatThrownBy(() -> lora.rankPattern().put("x", 1)).isInstanceOf(UnsupportedOperationException.class);
         assertThatThrownBy(() -> lora.modulesToSave().add("x")).isInstanceOf(UnsupportedOperationException.class);
+    }
+
+    @Test
+    void devices_areMemoryTheDiskOrNumberedFromZero() {
+        assertThat(Device.parse("cuda:0")).isEqualTo(Device.parse("0")).hasToString("0");
+        assertThat(Device.parse("0").isGpu()).isTrue();
+        assertThat(Device.CPU.isGpu() || Device.DISK.isGpu()).isFalse();
+        assertThatThrownBy(() -> new Device(-3)).isInstanceOf(IllegalArgumentException.class);
     }
 
     @Test
@@ -130,6 +216,7 @@ class RunConfigTest {
     void warmup_isStepsOrAShareRoundedUp() {
         RunConfig c = ConfigFileTest.parse(ConfigFileTest.LEAST);
         assertThat(c.with("training.warmup_steps", 5).training().warmup(100)).isEqualTo(5);
+        assertThat(c.with("training.warmup_steps", 1).training().warmup(100)).isEqualTo(1);
         assertThat(c.with("training.warmup_steps", 0.05).training().warmup(101)).isEqualTo(6);
         assertThat(c.with("training.warmup_ratio", 0.05).training().warmup(101)).isEqualTo(6);
         assertThat(c.training().warmup(101)).isZero();

@@ -137,6 +137,8 @@ class BatchPlanTest {
     void tooManyStepsAreAnError() {
         BatchPlan plan = new BatchPlan(Rows.dataset(10, 1), new BatchPlan.Order(1, 1, true, 1, 0));
         assertThatThrownBy(() -> plan.totalSteps(1e9, -1)).isInstanceOf(QloraException.class);
+        BatchPlan one = new BatchPlan(Rows.dataset(1, 1), new BatchPlan.Order(1, 1, true, 1, 0));
+        assertThat(one.totalSteps(Integer.MAX_VALUE, -1)).isEqualTo(Integer.MAX_VALUE);
         assertThatThrownBy(() -> new BatchPlan(Dataset.of(List.of()), new BatchPlan.Order(1, 1, true, 1, 0)))
                 .isInstanceOf(QloraException.class);
     }
@@ -182,6 +184,42 @@ class BatchPlanTest {
         assertThat(packing.bins()).extracting(Arrays::toString).containsExactly("[0, 3, 4]", "[1, 2]");
         assertThat(packing.tokens()).isEqualTo(20);
         assertThat(packing.fill()).isEqualTo(1);
+    }
+
+    @Test
+    void theLongestRowsAreDealtOutFirst() {
+        List<Example> rows = new ArrayList<>();
+        for (int length : new int[] {3, 5, 7}) {
+            rows.add(Rows.example(length, 0, new Random(length)));
+        }
+        // 7 and 5 open bins, and 3 fits 7's exactly; in the order of the rows it would have gone to 5's
+        Packing packing = Packing.of(Dataset.of(rows), 10);
+        assertThat(packing.bins()).extracting(Arrays::toString).containsExactly("[0, 2]", "[1]");
+        assertThat(packing.summary(3)).isEqualTo("packing: 3 rows in 2 bins of up to 10 tokens, 75.0 % full");
+    }
+
+    @Test
+    void labelsWithHolesAreCountedOneByOne() {
+        Dataset data = Dataset.of(List.of(
+                new Example(new int[] {1, 2, 3, 4}, new int[] {-100, 2, -100, 9}),
+                new Example(new int[] {1, 2, 3, 4}, new int[] {-100, -100, 3, 4})));
+        assertThat(data.report().learnedTokens()).isEqualTo(4);
+        // labels are kept only where they are not the ids from some place on
+        assertThat(data.held().get(0).labels()).containsExactly(-100, 2, -100, 9);
+        assertThat(data.held().get(1)).extracting(Dataset.Held::labels).isNull();
+        assertThat(data.held().get(1).learnedFrom()).isEqualTo(2);
+    }
+
+    @Test
+    void aFingerprintIsOfAllIdsAndLabels() {
+        String one = fingerprint(new int[] {1, 2, 3}, new int[] {-100, 2, 3});
+        assertThat(one).hasSize(64).isEqualTo(fingerprint(new int[] {1, 2, 3}, new int[] {-100, 2, 3}));
+        assertThat(fingerprint(new int[] {1, 2, 4}, new int[] {-100, 2, 3})).isNotEqualTo(one);
+        assertThat(fingerprint(new int[] {1, 2, 3}, new int[] {-100, -100, 3})).isNotEqualTo(one);
+    }
+
+    private static String fingerprint(int[] ids, int[] labels) {
+        return Dataset.of(List.of(new Example(ids, labels))).fingerprint();
     }
 
     @Test

@@ -81,7 +81,11 @@ class DatasetTest {
         Path empty = Files.writeString(temp.resolve("none.json"), "[]");
         assertThatThrownBy(() -> Dataset.load(
                         Rows.source(DataFormat.ALPACA, OnBadRow.ERROR, empty), encoder(32), Optional.empty()))
-                .hasMessageContaining("no rows");
+                .hasMessage("data.train (" + empty + ") has no rows: there is nothing to learn");
+        Path other = Files.writeString(temp.resolve("none2.json"), "[]");
+        assertThatThrownBy(() -> Dataset.load(
+                        Rows.source(DataFormat.ALPACA, OnBadRow.ERROR, empty, other), encoder(32), Optional.empty()))
+                .hasMessageStartingWith("data.train (" + empty + " and 1 more) has no rows");
         Path masked =
                 Files.writeString(temp.resolve("masked.json"), "[{\"input_ids\": [1, 2], \"labels\": [1, -100]}]");
         assertThatThrownBy(() -> Dataset.load(
@@ -204,6 +208,26 @@ class DatasetTest {
         }
     }
 
+    /** Ids from 0 to the last of the vocabulary, and labels that are none of the ids. */
+    @Test
+    void aCacheOfAnotherVocabularyIsNotTaken() {
+        TokenCache ids = kept("1".repeat(64), new Example(new int[] {1, 0, 9}, new int[] {1, 0, 9}));
+        assertThat(ids.read(10)).isPresent();
+        assertThat(ids.read(9)).isEmpty();
+        TokenCache labels = kept("2".repeat(64), new Example(new int[] {1, 2, 3}, new int[] {-100, 0, 9}));
+        assertThat(labels.read(10).orElseThrow().get(0).labels()).containsExactly(-100, 0, 9);
+        assertThat(labels.read(9)).isEmpty();
+    }
+
+    private TokenCache kept(String fingerprint, Example example) {
+        TokenCache cache = new TokenCache(temp, fingerprint);
+        cache.write(new Dataset(
+                Dataset.of(List.of(example)).held(),
+                Dataset.of(List.of(example)).report(),
+                fingerprint));
+        return cache;
+    }
+
     @Test
     void aCacheThatCannotBeWrittenCostsNothing() throws IOException {
         Path occupied = Files.createFile(temp.resolve("occupied"));
@@ -263,6 +287,31 @@ class DatasetTest {
         assertThat(cut.tokens()).hasSize(5);
         assertThat(cut.tokensCut()).isEqualTo(first.tokens().size() - 5);
         assertThat(cut.learned()).isZero();
+    }
+
+    @Test
+    void previewStopsAtItsCount_inArraysAndBetweenFiles() throws IOException {
+        Path array = Files.writeString(temp.resolve("rows.json"), "[" + row("a", "b") + ",\n" + row("c", "d") + ", 7}");
+        Path lines = write(row("e", "f"), "damaged");
+        DataSource source = Rows.source(DataFormat.ALPACA, OnBadRow.ERROR, array, lines);
+        assertThat(Preview.rows(source, encoder(100), 2))
+                .extracting(Preview::place)
+                .containsExactly(new RowPlace(array, 1), new RowPlace(array, 2));
+        assertThat(Preview.rows(Rows.source(DataFormat.ALPACA, OnBadRow.ERROR, lines), encoder(100), 1))
+                .hasSize(1);
+    }
+
+    @Test
+    void previewNeverShowsTheFirstTokenAsLearned_norLosesWhatACutLeaves() throws IOException {
+        Path file = Files.writeString(temp.resolve("text.jsonl"), "{\"text\": \"the dog \uD83D\uDE42\"}");
+        DataSource source = Rows.source(DataFormat.TEXT, OnBadRow.ERROR, file);
+        Preview whole = Preview.rows(source, encoder(100), 1).get(0);
+        assertThat(whole.tokens().get(0).learned()).isFalse();
+        assertThat(whole.tokens().subList(1, whole.tokens().size())).allMatch(Preview.Token::learned);
+        // without EOS and the last byte of the character
+        Preview cut =
+                Preview.rows(source, encoder(whole.tokens().size() - 2), 1).get(0);
+        assertThat(cut.tokens().get(cut.tokens().size() - 1).text()).contains("\uFFFD");
     }
 
     private static void assertSame(Dataset a, Dataset b) {

@@ -46,8 +46,12 @@ class FilePatternsTest {
     void whatIsNotThereIsNamedWithTheNearest() {
         assertThatThrownBy(() -> resolve("b.jsno"))
                 .isInstanceOf(QloraException.class)
-                .hasMessageContainingAll("data.train", "b.jsno", "nearest", "b.json");
+                .hasMessageContaining("data.train: no such file: " + temp + "/b.jsno")
+                .hasMessageEndingWith(". The nearest names in " + temp + ": b.json, a.json, c.jsonl");
         assertThatThrownBy(() -> resolve("z*.json")).hasMessageContainingAll("z*.json", "nearest", "a.json");
+        assertThatThrownBy(() -> resolve("sub/z*.json"))
+                .hasMessageEndingWith(". The nearest names in " + temp.resolve("sub") + ": d.json");
+        assertThatThrownBy(() -> resolve("a\0*.json")).isInstanceOf(QloraException.class);
         assertThatThrownBy(() -> resolve("nowhere/x.json")).hasMessageContaining("no directory");
         assertThatThrownBy(() -> resolve("nowhere/*.json")).hasMessageContaining("no directory");
         assertThatThrownBy(() -> resolve("sub")).hasMessageContainingAll("is a directory", "*.jsonl");
@@ -56,6 +60,17 @@ class FilePatternsTest {
                 .hasMessageContaining("a{.json");
         assertThatThrownBy(() -> resolve("a\0.json")).isInstanceOf(QloraException.class);
         assertThatThrownBy(() -> FilePatterns.resolve("data.train", List.of())).isInstanceOf(QloraException.class);
+    }
+
+    @Test
+    void longNamesAndGlobs_areToldShort() {
+        for (String pattern : List.of("x".repeat(50_002), "x, ".repeat(20_000), "*" + "x, ".repeat(20_000))) {
+            assertThatThrownBy(() -> FilePatterns.resolve("data.train", List.of(pattern)))
+                    .isInstanceOf(QloraException.class)
+                    .satisfies(e -> assertThat(e.getMessage())
+                            .startsWith("data.train: ")
+                            .hasSizeLessThan(600));
+        }
     }
 
     private List<String> resolve(String... patterns) {

@@ -68,11 +68,11 @@ class RowFilesTest {
     @Test
     void tokenizedRowsKeepTheirLabels() throws IOException {
         List<Row> rows = Rows.read(
-                file("rows.jsonl", "{\"input_ids\": [1, 2, 99]}\n{\"input_ids\": [3, 4], \"labels\": [-100, 7]}"),
+                file("rows.jsonl", "{\"input_ids\": [0, 2, 99]}\n{\"input_ids\": [3, 4], \"labels\": [-100, 7]}"),
                 DataFormat.TOKENIZED);
         Example first = ((Row.Tokens) rows.get(0)).example();
         Example second = ((Row.Tokens) rows.get(1)).example();
-        assertThat(first.labels()).containsExactly(1, 2, 99);
+        assertThat(first.labels()).containsExactly(0, 2, 99);
         assertThat(second.inputIds()).containsExactly(3, 4);
         assertThat(second.labels()).containsExactly(-100, 7);
     }
@@ -102,6 +102,10 @@ class RowFilesTest {
                 "TOKENIZED | {\"input_ids\": [99999999999999999999]} | found 99999999999999999999",
                 "TOKENIZED | {\"input_ids\": [\"1\"]} | found \"1\"",
                 "TOKENIZED | {\"input_ids\": [-100]} | found -100",
+                "TOKENIZED | {\"input_ids\": [0, 1], \"labels\": [0, 100]} | \"labels[1]\": expected a list of token ids below 100, or -100",
+                "ALPACA | {\"instruction\": [\"1234567890123456789012345678901234567\"], \"output\": \"b\"} | found [\"1234567890123456789012345678901234567\"…",
+                "ALPACA | {\"instruction\": [\"123456789012345678901234567890123456\"], \"output\": \"b\"} | found [\"123456789012345678901234567890123456\"] (data",
+                "ALPACA | {\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"j\":1,\"k\":1,\"l\":1,\"m\":1} | \"k\", \"l\". Say under data.fields",
                 "TOKENIZED | {\"input_ids\": [1, 2], \"labels\": [1]} | has 1 entries, \"input_ids\" 2",
                 "TOKENIZED | {\"input_ids\": [1], \"labels\": [-99]} | \"labels[0]\": expected",
             })
@@ -134,6 +138,21 @@ class RowFilesTest {
         assertThat(Rows.read(lines, DataFormat.ALPACA, OnBadRow.SKIP)).hasSize(2);
         assertThatThrownBy(() -> Rows.read(lines, DataFormat.ALPACA))
                 .hasMessageContainingAll(lines + ":2: ", "one whole object a line");
+        Path cut = file("cut.jsonl", "{\"instruction\": [");
+        assertThatThrownBy(() -> Rows.read(cut, DataFormat.ALPACA))
+                .hasMessageContaining(cut + ":1: the line ends before its object does; ");
+        Path wrong = file("wrong.jsonl", "{\"instruction\" 3}");
+        assertThatThrownBy(() -> Rows.read(wrong, DataFormat.ALPACA))
+                .hasMessageMatching(
+                        ".*:1: damaged JSON: .* at column \\d+, .*; JSONL has one whole object a line \\(data.*");
+        Path tab = file("tab.jsonl", "{\"instruction\": \"a\tb\", \"output\": \"c\"}");
+        assertThatThrownBy(() -> Rows.read(tab, DataFormat.ALPACA)).hasMessageContaining(tab + ":1: damaged JSON: ");
+        for (String text : List.of("[{\"instruction\": [", "[{\"instruction\": \"a\"", "[" + GOOD + ",", "[")) {
+            Path array = file("ends.json", text);
+            assertThatThrownBy(() -> Rows.read(array, DataFormat.ALPACA))
+                    .as(text)
+                    .hasMessageContaining(array + ":1: the file ends before its array does");
+        }
         for (String text : List.of(
                 "[" + GOOD + ",\n" + GOOD, "[" + GOOD + ",\n]", "[" + GOOD + ",\n{]", "[" + GOOD + "\n" + GOOD + "]")) {
             Path array = file("rows.json", text);
@@ -158,6 +177,38 @@ class RowFilesTest {
         assertThatThrownBy(() -> Rows.read(array, DataFormat.ALPACA)).hasMessageContainingAll(array + ":2: ", "UTF-8");
         Path wide = Files.write(temp.resolve("wide.json"), ("\uFEFF[]").getBytes(StandardCharsets.UTF_16LE));
         assertThatThrownBy(() -> Rows.read(wide, DataFormat.ALPACA)).hasMessageContaining("UTF-16");
+    }
+
+    @Test
+    void whatAFileIsInsteadIsSaid() throws IOException {
+        refused(new byte[] {0x1F, (byte) 0x8B}, ": this is compressed with gzip. Unpack it first: gunzip ");
+        refused(new byte[] {(byte) 0xFF, (byte) 0xFE}, ": this is UTF-16. Save the file as UTF-8.");
+        refused(new byte[] {(byte) 0xFE, (byte) 0xFF}, ": this is UTF-16. Save the file as UTF-8.");
+        refused(new byte[] {(byte) 0xEF, (byte) 0xBB, (byte) 0xBF}, ":1: the file is empty; expected");
+        refused(new byte[] {'\t', '\r'}, ":1: the file is empty; expected");
+        refused(new byte[] {}, ":1: the file is empty; expected");
+        refused(new byte[] {0x1F}, ":1: this is not JSON; expected");
+        refused(new byte[] {0x0E, '['}, ":1: this is not JSON; expected");
+        refused(new byte[] {0x08, '['}, ":1: this is not JSON; expected");
+    }
+
+    private void refused(byte[] bytes, String message) throws IOException {
+        Path file = Files.write(temp.resolve("rows.json"), bytes);
+        assertThatThrownBy(() -> Rows.read(file, DataFormat.ALPACA))
+                .as(Arrays.toString(bytes))
+                .isInstanceOf(QloraException.class)
+                .hasMessageStartingWith(file + message);
+    }
+
+    @Test
+    void bytesOfZeroBelongToTheirLine() throws IOException {
+        Path file = Files.write(temp.resolve("zeros"), new byte[] {0, 'a', 0, '\n', 'b'});
+        try (Utf8Lines lines = Utf8Lines.open(file)) {
+            assertThat(lines.next()).containsExactly(0, 'a', 0);
+            assertThat(lines.next()).containsExactly('b');
+            assertThat(lines.number()).isEqualTo(2);
+            assertThat(lines.next()).isNull();
+        }
     }
 
     @Test

@@ -8,8 +8,13 @@ import io.github.qlora4j.trainer.config.BuiltinTemplate;
 import io.github.qlora4j.trainer.config.TemplateChoice;
 import io.github.qlora4j.trainer.tokenizer.GoldenTexts;
 import io.github.qlora4j.trainer.tokenizer.Tokenizer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 class TemplateTest {
 
@@ -67,7 +72,9 @@ class TemplateTest {
         assertThatThrownBy(() -> new TextTemplate("own", "{instruction} }", null, null, "{output}"))
                 .hasMessageContaining("single }");
         assertThatThrownBy(() -> new TextTemplate("own", "no field", null, null, "{output}"))
-                .hasMessageContaining("{instruction}");
+                .hasMessageContaining("\"prompt\" must have {instruction}");
+        assertThatThrownBy(() -> new TextTemplate("own", "{instruction}", "{input}", null, "{output}"))
+                .hasMessageContaining("\"prompt_with_input\" must have {instruction}");
         assertThatThrownBy(() -> new TextTemplate("own", "{instruction}", null, null, "none"))
                 .hasMessageContaining("{output}");
         assertThatThrownBy(() -> new TextTemplate("own", "{history}{instruction}", null, null, "{output}"))
@@ -90,6 +97,54 @@ class TemplateTest {
                 assertThat(prompt[0]).isEqualTo(tokenizer.requireBosId());
                 assertThat(trained.labels()).endsWith(tokenizer.requireEosId());
             }
+        }
+    }
+
+    @Test
+    void earlierTurnsInThePromptAreOfThePrompt() {
+        try (Tokenizer tokenizer = Tokenizer.load(GoldenTexts.directory("bytelevel"))) {
+            Template own = new TextTemplate("own", "[{instruction}]", null, "<{instruction}|{output}>", "{output}");
+            RowEncoder encoder = new RowEncoder(tokenizer, own, new RowEncoder.Settings(false, 1000, false, false));
+            Row.Instruction row = new Row.Instruction("the dog", "", "finds", List.of(new Row.Turn("a", "b")));
+            Example example = encoder.encode(row).example();
+            assertThat(tokenizer.decode(example.inputIds(), false)).isEqualTo("<a|b>[the dog]finds</s>");
+            int[] prompt = encoder.prompt(row);
+            assertThat(tokenizer.decode(prompt, false)).isEqualTo("<a|b>[the dog]");
+            assertThat(Arrays.copyOf(example.labels(), prompt.length)).containsOnly(Example.MASKED);
+            assertThat(example.learned()).isEqualTo(example.length() - prompt.length);
+        }
+    }
+
+    @Test
+    void textBeginsWithBosWhereItIsAskedFor() {
+        try (Tokenizer tokenizer = Tokenizer.load(GoldenTexts.directory("spm"))) {
+            RowEncoder encoder =
+                    new RowEncoder(tokenizer, Template.HUMAN_ASSISTANT, new RowEncoder.Settings(true, 2, false, false));
+            Example example = encoder.encode(new Row.Text("the cook")).example();
+            int[] prompt = encoder.prompt("the cook");
+            assertThat(prompt).startsWith(tokenizer.requireBosId()).endsWith(tokenizer.encode("the cook"));
+            assertThat(example.inputIds()).containsExactly(Arrays.copyOf(prompt, 2));
+            assertThat(example.labels()[0]).isEqualTo(Example.MASKED);
+        }
+        assertThatThrownBy(() -> new RowEncoder.Settings(true, 1, false, false))
+                .isInstanceOf(QloraException.class)
+                .hasMessage("max_length must be >= 2: 1");
+    }
+
+    @Test
+    void bosIsNeededWhereItIsAskedFor_andNowhereElse(@TempDir Path dir) throws IOException {
+        Files.copy(GoldenTexts.directory("bytelevel").resolve("tokenizer.json"), dir.resolve("tokenizer.json"));
+        try (Tokenizer tokenizer = Tokenizer.load(dir)) {
+            assertThat(new RowEncoder(
+                                    tokenizer,
+                                    Template.HUMAN_ASSISTANT,
+                                    new RowEncoder.Settings(false, 9, false, false))
+                            .prompt("the cook"))
+                    .isEqualTo(tokenizer.encode("the cook"));
+            RowEncoder.Settings bos = new RowEncoder.Settings(true, 9, false, false);
+            assertThatThrownBy(() -> new RowEncoder(tokenizer, Template.HUMAN_ASSISTANT, bos))
+                    .isInstanceOf(QloraException.class)
+                    .hasMessageContaining("bos_token");
         }
     }
 

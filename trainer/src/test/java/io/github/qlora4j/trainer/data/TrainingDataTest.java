@@ -16,6 +16,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -57,6 +58,29 @@ class TrainingDataTest {
         assertThat(data.train().size()).isEqualTo(8);
         assertThat(data.eval().orElseThrow().size()).isEqualTo(2);
         assertThat(data.trainReport().rows()).isEqualTo(10);
+        TrainingData all = TrainingData.load(section(List.of(temp + "/a.jsonl"), List.of(), 0), 42, tokenizer);
+        assertThat(all.eval()).isEmpty();
+        assertThat(all.train().size()).isEqualTo(10);
+    }
+
+    @Test
+    void bothPartsOfASplitKeepTheOrderOfTheFiles() {
+        Dataset all = Dataset.of(IntStream.range(0, 40)
+                .mapToObj(i -> new Example(new int[] {i, i}, new int[] {i, i}))
+                .toList());
+        TrainingData parts = TrainingData.split(all, 0.5, 3, null);
+        for (Dataset part : List.of(parts.train(), parts.eval().orElseThrow())) {
+            assertThat(IntStream.range(0, part.size())
+                            .map(r -> part.get(r).inputIds()[0])
+                            .toArray())
+                    .hasSize(20)
+                    .isSorted();
+        }
+    }
+
+    @Test
+    void tokenizedRowsAreKeptBesideOtherCaches() {
+        assertThat(TrainingData.defaultCache()).isAbsolute().endsWith(Path.of("qlora4j", "rows"));
     }
 
     @Test

@@ -4,9 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.RunConfig;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** On a tiny model with batches so large that activations outweigh everything else. */
 class MemoryAdviceTest {
@@ -65,6 +70,27 @@ class MemoryAdviceTest {
                 .contains("model.device_map: disk, model.offload_folder: DIR");
         assertThat(keys(MemoryAdvice.of(run.with("model.device_map", "disk"), Dtype.BFLOAT16)))
                 .noneMatch(key -> key.contains("device_map"));
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "{\"quant_method\": \"bitsandbytes\", \"load_in_8bit\": true} |",
+                "{\"quant_method\": \"bitsandbytes\", \"load_in_4bit\": true} |",
+                "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32} |",
+                "{\"quant_method\": \"gptq\", \"bits\": 4, \"group_size\": 32} | gptq"
+            })
+    void aBaseThatIsStoredQuantized_isNotAdvisedToBe(String settings, String method, @TempDir Path dir)
+            throws IOException {
+        String config = Files.readString(Path.of("src/test/resources/golden/models/llama/config.json"));
+        Files.writeString(
+                dir.resolve("config.json"), config.replaceFirst("\\{", "{\"quantization_config\": " + settings + ","));
+        RunConfig run =
+                method == null ? run("model.path", dir) : run("model.path", dir, "quantization.quant_method", method);
+        assertThat(keys(MemoryAdvice.of(run, Dtype.BFLOAT16)))
+                .contains("data.max_length: 512")
+                .noneMatch(key -> key.contains("load_in_4bit"));
     }
 
     @Test

@@ -1,19 +1,18 @@
-package io.github.qlora4j.trainer.config;
+package io.github.qlora4j.quant.internal;
 
-import io.github.qlora4j.quant.internal.EditDistance;
 import java.util.Collection;
 import java.util.Locale;
 import java.util.Optional;
 
 /** The known word that a mistyped one is closest to. */
-final class Nearest {
+public final class Nearest {
 
     private static final int LONGEST = 64;
 
     private Nearest() {}
 
     /** The closest of the words, where one is close enough to have been meant. */
-    static Optional<String> of(String typed, Collection<String> words) {
+    public static Optional<String> of(String typed, Collection<String> words) {
         String plain = plain(typed);
         if (plain.isEmpty() || plain.length() > LONGEST) {
             return Optional.empty();
@@ -33,12 +32,12 @@ final class Nearest {
     }
 
     /** {@code "; did you mean X?"}, or nothing. */
-    static String hint(String typed, Collection<String> words) {
+    public static String hint(String typed, Collection<String> words) {
         return of(typed, words).map(w -> "; did you mean " + w + "?").orElse("");
     }
 
     /** Case, hyphens and underscores do not count: {@code learningRate} is {@code learning_rate}. */
-    static String plain(String word) {
+    public static String plain(String word) {
         return word.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]", "");
     }
 }

@@ -1,4 +1,4 @@
-package io.github.qlora4j.trainer.config;
+package io.github.qlora4j.quant.internal;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
