@@ -1,6 +1,5 @@
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import io.github.qlora4j.quant.FewRowsProduct;
 import io.github.qlora4j.quant.FourBitConfig;
 import io.github.qlora4j.quant.FourBitWeight;
 import io.github.qlora4j.quant.Int8Weight;
@@ -8,12 +7,14 @@ import io.github.qlora4j.quant.Kernel;
 import io.github.qlora4j.quant.KernelChoice;
 import io.github.qlora4j.quant.Kernels;
 import io.github.qlora4j.quant.LinearWeight;
+import io.github.qlora4j.quant.ReadyProduct;
 import io.github.qlora4j.quant.Scratch;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.quant.torch.Torch;
 import io.github.qlora4j.quant.torch.TorchScript;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
@@ -34,9 +35,6 @@ final class Layers {
             def backward(g: Tensor, w: Tensor) -> Tensor:
               return torch.matmul(g, w)
             """);
-
-    /** From how many rows on a model takes the worked-out weight outside training too. */
-    private static final int FEW = 32;
 
     private static final Random RANDOM = new Random(0);
     private static final Map<String, Double> FOUND = new LinkedHashMap<>();
@@ -80,19 +78,19 @@ final class Layers {
                     "backward " + key,
                     () -> PRODUCTS.tensor(manager, "backward", gradient, weight.dense(Dtype.BFLOAT16, scratch))
                             .close());
-            Optional<FewRowsProduct> few = rows <= FEW ? weight.fewRows(Dtype.BFLOAT16) : Optional.empty();
+            Optional<ReadyProduct> ready = weight.product(List.of(), Dtype.BFLOAT16);
             if (weight instanceof Int8Weight int8) {
                 time("inference " + key, () -> int8.product(manager, x).close());
-            } else if (few.isPresent()) {
+            } else if (ready.isPresent() && rows <= ready.get().mostRows()) {
                 NDArray y = Torch.empty(manager, Dtype.BFLOAT16, rows, weight.rows());
-                time("inference " + key, () -> few.get().multiply(x, y));
+                time("inference " + key, ready.get().between(x, y));
             } else {
                 time(
                         "inference " + key,
                         () -> PRODUCTS.tensor(manager, "forward", x, weight.dense(Dtype.BFLOAT16, scratch))
                                 .close());
             }
-            few.ifPresent(FewRowsProduct::close);
+            ready.ifPresent(ReadyProduct::close);
         }
     }
 

@@ -10,13 +10,13 @@ import java.util.function.Function;
 import java.util.function.Predicate;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYSeries;
-import org.knowm.xchart.style.Styler.LegendLayout;
+import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /** What was measured as pictures, a line a scheme. Each says whether there is one now. */
 final class BenchPictures {
 
-    private static final int WIDTH = 560;
+    private static final int WIDTH = 640;
     private static final int HEIGHT = 420;
     private static final double MEGABYTE = 1e6;
     private static final Color[] COLORS = {
@@ -119,7 +119,8 @@ final class BenchPictures {
 
     private static XYChart chart(String title, String x, String y) {
         XYChart chart = Charts.empty(WIDTH, HEIGHT, title, x, y);
-        chart.getStyler().setYAxisMin(0.0).setMarkerSize(6).setLegendLayout(LegendLayout.Horizontal);
+        // beside the lines: beneath them, more than six names are cut off
+        chart.getStyler().setYAxisMin(0.0).setMarkerSize(6).setLegendPosition(LegendPosition.OutsideE);
         return chart;
     }
 }
