@@ -28,7 +28,8 @@ class ScriptsTest {
     static Stream<Map.Entry<Path, List<Path>>> programs() throws IOException {
         try (Stream<Path> files = Files.walk(SCRIPTS)) {
             return files
-                    .filter(file -> file.toString().endsWith(".java") && !file.toString().contains("/target/"))
+                    .filter(file -> file.toString().endsWith(".java")
+                            && !file.toString().contains("/target/"))
                     .collect(Collectors.groupingBy(Path::getParent))
                     .entrySet()
                     .stream();

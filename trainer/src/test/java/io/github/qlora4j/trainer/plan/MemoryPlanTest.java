@@ -13,10 +13,12 @@ import io.github.qlora4j.peft.TargetModules;
 import io.github.qlora4j.quant.QloraException;
 import io.github.qlora4j.quant.torch.Dtype;
 import io.github.qlora4j.trainer.config.OptimizerName;
+import io.github.qlora4j.trainer.model.Family.Linear;
 import io.github.qlora4j.trainer.model.ModelConfig;
 import io.github.qlora4j.trainer.plan.PlanSettings.Trained;
 import io.github.qlora4j.trainer.plan.Quantized.EightBit;
 import io.github.qlora4j.trainer.plan.Quantized.FourBit;
+import io.github.qlora4j.trainer.plan.Quantized.InDirectory;
 import io.github.qlora4j.trainer.report.Figures;
 import java.io.IOException;
 import java.io.InputStreamReader;
@@ -27,6 +29,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -119,6 +122,34 @@ class MemoryPlanTest {
         MemoryPlan plan = MemoryPlan.of(shape, settings(shape.trained(lora(row.getAsJsonObject("lora"))), null));
         assertThat(plan.trainable()).isEqualTo(row.get("trainable").getAsLong());
         assertThat(plan.parameters()).isEqualTo(row.get("parameters").getAsLong());
+    }
+
+    @Test
+    void layersLeftOutAreCountedAsTheyAre_inBothPlanAndFootprint() throws IOException {
+        ModelShape shape = shape(
+                counted().findFirst().orElseThrow().getValue().getAsJsonObject().getAsJsonObject("config"));
+        Linear first = shape.linears().get(0);
+        String left = "model.layers.0." + first.name();
+        Trained none = new Trained(0, 0, 0);
+        MemoryPlan all = MemoryPlan.of(shape, settings(none, new InDirectory(new EightBit(), Set.of(), false)));
+        MemoryPlan less = MemoryPlan.of(shape, settings(none, new InDirectory(new EightBit(), Set.of(left), false)));
+
+        long weights = first.out() * first.in();
+        // two bytes where there was one
+        assertThat(less.footprintBytes() - all.footprintBytes()).isEqualTo(weights);
+        assertThat(item(less, "linear layers left as they are")).isEqualTo(2 * weights);
+        assertThat(item(all, "linear layers left as they are")).isZero();
+        assertThat(item(all, "linear layers, 8-bit codes") - item(less, "linear layers, 8-bit codes"))
+                .isEqualTo(weights);
+        assertThat(item(all, "linear layers, scales") - item(less, "linear layers, scales"))
+                .isEqualTo(first.out() * Float.BYTES);
+    }
+
+    private static long item(MemoryPlan plan, String name) {
+        return plan.stages().get(0).items().stream()
+                .filter(item -> item.name().equals(name))
+                .mapToLong(MemoryPlan.Item::bytes)
+                .sum();
     }
 
     @ParameterizedTest
