@@ -170,10 +170,12 @@ public final class AwqCheckpoint implements StoredScheme {
      */
     public List<TensorSpec> specs(String module, long out, long in) {
         checkOutputs(module, out);
-        if (in % config.size(in) != 0) {
-            throw new QloraException(module + ": " + in + " inputs do not fall into groups of " + config.size(in));
+        long groups;
+        try {
+            groups = in / config.wholeSize(in);
+        } catch (QloraException e) {
+            throw new QloraException(module + ": " + e.getMessage(), e);
         }
-        long groups = in / config.size(in);
         return List.of(
                 new TensorSpec(module + ".qweight", Dtype.INT32, in, out / 8),
                 new TensorSpec(module + ".qzeros", Dtype.INT32, groups, out / 8),

@@ -22,4 +22,15 @@ public record AwqConfig(int groupSize) {
     public long size(long inputs) {
         return groupSize == -1 ? inputs : groupSize;
     }
+
+    /** The same, where all groups are whole. */
+    long wholeSize(long inputs) {
+        long size = size(inputs);
+        if (inputs % size != 0) {
+            throw new QloraException(
+                    inputs + " inputs do not fall into groups of " + size + "; a group_size that divides"
+                            + " them is needed, " + (inputs & -inputs) + " for instance, or -1 for a group a row");
+        }
+        return size;
+    }
 }

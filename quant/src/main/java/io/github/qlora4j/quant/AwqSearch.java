@@ -25,11 +25,11 @@ public final class AwqSearch {
     /** Outputs whose products with the inputs stand in memory at once. */
     private static final int OUT_CHUNK = 256;
 
-    private final int groupSize;
+    private final AwqConfig config;
 
     /** For groups of so many inputs; −1 for all of a row. */
     public AwqSearch(AwqConfig config) {
-        this.groupSize = config.groupSize();
+        this.config = config;
     }
 
     /** The module whose results should change least, computed with other weights for some of its layers. */
@@ -112,10 +112,7 @@ public final class AwqSearch {
     /** Quantizes a matrix in float16, as autoawq's last step does; the caller closes the result. */
     static AwqWeight quantize(NDArray weight, AwqConfig config) {
         long in = weight.getShape().get(1);
-        long group = config.size(in);
-        if (in % group != 0) {
-            throw new QloraException(in + " inputs do not fall into groups of " + group);
-        }
+        long group = config.wholeSize(in);
         NDManager owner = Torch.newManager();
         try (NDManager temporary = Torch.newManager()) {
             NDArray half = Torch.cast(temporary, weight, Dtype.FLOAT16);
@@ -141,11 +138,7 @@ public final class AwqSearch {
     }
 
     private long group(long in) {
-        long group = groupSize == -1 ? in : groupSize;
-        if (in % group != 0) {
-            throw new QloraException(in + " inputs do not fall into groups of " + group);
-        }
-        return group;
+        return config.wholeSize(in);
     }
 
     private static final class Operators {

@@ -53,7 +53,7 @@ final class BenchVerb extends Verb {
             names = "--batches",
             split = ",",
             paramLabel = "N",
-            description = "Rows of a forward pass; 1,4 by default. Generation is a row at a time.")
+            description = "Rows that go together, in a forward pass and in generation; 1,4 by default.")
     private List<Integer> batches = BenchPlan.BATCHES;
 
     @Option(

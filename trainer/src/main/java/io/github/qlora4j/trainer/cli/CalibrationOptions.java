@@ -105,7 +105,7 @@ final class CalibrationOptions {
                 case "awq" -> {
                     if (sym != null || descAct != null || bits != null && bits != 4) {
                         throw new WrongUse(
-                                "--method awq has 4 bits and zero points; --sym and --desc-act are for gptq");
+                                "--method awq has 4 bits and zero points; --bits, --sym and --desc-act are for gptq");
                     }
                     return CalibrationMethod.awq(new AwqConfig(size));
                 }

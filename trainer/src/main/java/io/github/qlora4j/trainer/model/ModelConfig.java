@@ -2,11 +2,16 @@ package io.github.qlora4j.trainer.model;
 
 import com.google.gson.JsonObject;
 import io.github.qlora4j.quant.QloraException;
+import io.github.qlora4j.quant.internal.Nearest;
 import io.github.qlora4j.quant.torch.Dtype;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collections;
 import java.util.List;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * What {@code config.json} says of a decoder, in the names of Hugging Face.
@@ -58,7 +63,33 @@ public record ModelConfig(
      * @throws QloraException if the file is missing or damaged, or names something that is not supported here
      */
     public static ModelConfig read(Path directory) {
+        if (Files.isRegularFile(directory)) {
+            throw new QloraException(
+                    directory + ": this is a file; name the model's directory, which holds config.json,"
+                            + " tokenizer.json and *.safetensors");
+        } else if (!Files.exists(directory)) {
+            throw new QloraException(directory + ": there is no such model directory" + nearest(directory)
+                    + " (looked in " + Path.of("").toAbsolutePath() + ")");
+        }
         return readFile(directory.resolve("config.json"));
+    }
+
+    private static String nearest(Path directory) {
+        Path name = directory.getFileName();
+        Path parent = directory.toAbsolutePath().normalize().getParent();
+        if (name == null || parent == null || !Files.isDirectory(parent)) {
+            return "";
+        }
+        try (Stream<Path> beside = Files.list(parent)) {
+            return Nearest.hint(
+                    name.toString(),
+                    beside.filter(Files::isDirectory)
+                            .map(path -> path.getFileName().toString())
+                            .sorted()
+                            .toList());
+        } catch (IOException | UncheckedIOException e) {
+            return ""; // what is beside it may not be read; the name is told all the same
+        }
     }
 
     static ModelConfig readFile(Path file) {

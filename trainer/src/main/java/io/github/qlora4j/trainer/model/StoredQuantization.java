@@ -62,19 +62,19 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme, Optio
             scheme = StoredSchemes.of(given.method(), overlaid(directory, given, options.stored()), given.where());
         }
         if (scheme.isPresent()) {
-            if (options.eightBit().isPresent()) {
+            if (options.eightBit().isPresent() || options.fourBit().isPresent()) {
                 throw new QloraException(directory + ": the base is stored by "
-                        + scheme.get().name()
-                        + ", and load_in_8bit asks for another; leave that out, or give the unquantized model");
+                        + scheme.get().name() + ", and "
+                        + (options.eightBit().isPresent() ? "load_in_8bit" : "load_in_4bit")
+                        + " asks for another; leave that out, or give the unquantized model");
             }
-            // products run in the model's dtype where none is asked for, as there
-            Dtype compute = options.fourBit().isPresent() ? options.compute() : dtype;
             return new StoredQuantization(
                     new BaseOptions(
                             options.dtype(),
                             Optional.empty(),
                             Optional.empty(),
-                            compute,
+                            // products run in the model's dtype where none is asked for, as there
+                            dtype,
                             options.upcast(),
                             options.skipModules(),
                             options.kernel(),

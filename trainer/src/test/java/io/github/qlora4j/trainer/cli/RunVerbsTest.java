@@ -281,7 +281,10 @@ class RunVerbsTest {
 
     private void trainsAnswersAndMerges(String method, Path base) throws IOException {
         Path run = temp.resolve(method + "-run");
-        Ran trained = train(run, "--set", "model.path=" + base);
+        Ran again = train(run, "--set", "model.path=" + base);
+        assertThat(again.code()).isEqualTo(Main.FAILED);
+        assertThat(again.err()).contains(base + ": the base is stored by " + method, "load_in_4bit");
+        Ran trained = train(run, "--set", "model.path=" + base, "--set", "quantization=null");
         assertThat(trained.code()).as(trained.err()).isZero();
         Ran answered = Ran.qlora(
                 "generate", "--adapter", run.toString(), "--input-ids", "4,5,6", "--max-new-tokens", "3", "--json");

@@ -16,10 +16,9 @@ import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -27,7 +26,9 @@ import org.junit.jupiter.api.io.TempDir;
 /** What is in memory of a base on the disk, and when it is read. */
 class DiskPartsTest {
 
-    private final List<String> reads = Collections.synchronizedList(new ArrayList<>());
+    /** Grows while it is looked at: one part is read ahead. */
+    private final List<String> reads = new CopyOnWriteArrayList<>();
+
     private final AtomicInteger held = new AtomicInteger();
     private int most;
 
