@@ -78,8 +78,8 @@ record StoredSettings(JsonObject json, String where) {
         if (!kernels.isEmpty()) {
             remarks.add(String.join(", ", kernels) + (kernels.size() == 1 ? " is" : " are") + " not used: "
                     + (kernels.size() == 1 ? "it chooses" : "they choose")
-                    + " a kernel for NVIDIA GPUs; weights are dequantized here before each product, to the same"
-                    + " values");
+                    + " a kernel for NVIDIA GPUs; weights are dequantized here, or multiplied by the engine's 4-bit kernel"
+                    + " when decoding");
         }
         List<String> fused = given(FUSED_KEYS);
         if (!fused.isEmpty()) {

@@ -142,7 +142,8 @@ class AwqSearchTest {
         try (NDManager manager = Torch.newManager()) {
             assertThatThrownBy(() -> AwqWeight.quantize(matrix(manager, 8, 48, 1), new AwqConfig(32)))
                     .isInstanceOf(QloraException.class)
-                    .hasMessageContaining("48 inputs do not fall into groups of 32");
+                    .hasMessageContaining(
+                            "48 inputs do not fall into groups of 32; a group_size that divides them is needed, 16");
             assertThatThrownBy(() -> AwqWeight.quantize(
                             Torch.ofFloats(manager, new float[] {1, 2, 3, 1e6f}, 1, 4), new AwqConfig(4)))
                     .isInstanceOf(QloraException.class)

@@ -5,7 +5,6 @@ import java.io.IOException;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Stream;
@@ -97,7 +96,7 @@ public final class NewDirectory implements AutoCloseable {
     /** Moves it into its place. */
     public void finish() throws IOException {
         Files.deleteIfExists(output);
-        Files.move(beside, output, StandardCopyOption.ATOMIC_MOVE);
+        AtomicFile.move(beside, output);
         moved = true;
         Unfinished.remove(beside);
     }

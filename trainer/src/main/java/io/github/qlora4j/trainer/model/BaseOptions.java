@@ -118,6 +118,11 @@ public record BaseOptions(
         return new BaseOptions(dtype, fourBit, eightBit, compute, on, skipModules, kernel, placement, stored);
     }
 
+    /** The same with other keys of GPTQ and AWQ, which the directory's own are held against. */
+    BaseOptions withStored(JsonObject keys) {
+        return new BaseOptions(dtype, fourBit, eightBit, compute, upcast, skipModules, kernel, placement, keys);
+    }
+
     /** The same with its weights elsewhere. */
     public BaseOptions withPlacement(PlacementOptions other) {
         return new BaseOptions(dtype, fourBit, eightBit, compute, upcast, skipModules, kernel, other, stored);

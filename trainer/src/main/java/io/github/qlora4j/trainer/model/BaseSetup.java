@@ -39,28 +39,20 @@ public final class BaseSetup {
 
     private static BaseOptions inMemory(ModelSection model, Optional<QuantizationSection> quantization) {
         Optional<Dtype> dtype = dtype(model.dtype());
+        BaseOptions asStored = new BaseOptions(
+                dtype,
+                Optional.empty(),
+                Optional.empty(),
+                Dtype.FLOAT32,
+                model.upcast(),
+                SkipModules.DEFAULT,
+                KernelChoice.AUTO);
         if (quantization.isEmpty()) {
-            return new BaseOptions(
-                    dtype,
-                    Optional.empty(),
-                    Optional.empty(),
-                    Dtype.FLOAT32,
-                    model.upcast(),
-                    SkipModules.DEFAULT,
-                    KernelChoice.AUTO);
+            return asStored;
         }
         QuantizationSection q = quantization.get();
         if (!q.loadIn4bit() && !q.loadIn8bit()) {
-            return new BaseOptions(
-                    dtype,
-                    Optional.empty(),
-                    Optional.empty(),
-                    Dtype.FLOAT32,
-                    model.upcast(),
-                    SkipModules.DEFAULT,
-                    KernelChoice.AUTO,
-                    PlacementOptions.inMemory(),
-                    q.stored().json());
+            return asStored.withStored(q.stored().json());
         }
         if (q.loadIn8bit()) {
             return new BaseOptions(

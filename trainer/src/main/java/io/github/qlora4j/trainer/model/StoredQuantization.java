@@ -69,19 +69,8 @@ public record StoredQuantization(BaseOptions options, StoredScheme scheme, Optio
                         + " asks for another; leave that out, or give the unquantized model");
             }
             return new StoredQuantization(
-                    new BaseOptions(
-                            options.dtype(),
-                            Optional.empty(),
-                            Optional.empty(),
-                            // products run in the model's dtype where none is asked for, as there
-                            dtype,
-                            options.upcast(),
-                            options.skipModules(),
-                            options.kernel(),
-                            options.placement(),
-                            new JsonObject()),
-                    scheme.get(),
-                    own);
+                    // products run in the model's dtype where none is asked for, as there
+                    options.withCompute(dtype).withStored(new JsonObject()), scheme.get(), own);
         }
         BaseOptions read = bitsandbytes(directory, config, options);
         if (read.eightBit().isPresent()) {

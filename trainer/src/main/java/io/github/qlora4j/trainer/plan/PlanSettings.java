@@ -32,32 +32,6 @@ public record PlanSettings(
         int recomputedLayers,
         Placement placement) {
 
-    /** A base that is in memory. */
-    public PlanSettings(
-            Dtype dtype,
-            Quantized quantized,
-            Dtype compute,
-            boolean upcast,
-            Trained adapter,
-            Dtype adapterDtype,
-            OptimizerName optimizer,
-            long pagedResident,
-            long tokens,
-            int recomputedLayers) {
-        this(
-                dtype,
-                quantized,
-                compute,
-                upcast,
-                adapter,
-                adapterDtype,
-                optimizer,
-                pagedResident,
-                tokens,
-                recomputedLayers,
-                null);
-    }
-
     /**
      * Parameters that are trained.
      *

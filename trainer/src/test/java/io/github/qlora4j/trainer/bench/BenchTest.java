@@ -26,7 +26,7 @@ class BenchTest {
 
     /** As the system ends a process that takes too much memory; 500 rounds, so that it is ended in the midst of them. */
     @Test
-    @DisabledOnOs(OS.WINDOWS)
+    @DisabledOnOs(OS.WINDOWS) // there is no SIGKILL there
     void aProcessThatIsKilledLeavesAReasonForWhatItDidNotMeasure() {
         List<String> done = new ArrayList<>();
         BenchPlan plan = new BenchPlan(

@@ -180,6 +180,22 @@ class ModelConfigTest {
     }
 
     @Test
+    void aModelThatIsAFileOrNotThereIsToldAsSuch_withTheNearestName() throws IOException {
+        Files.createDirectory(dir.resolve("llama"));
+        Path file = Files.writeString(dir.resolve("lama.json"), "{}");
+        assertThatThrownBy(() -> ModelConfig.read(file))
+                .isInstanceOf(QloraException.class)
+                .hasMessageStartingWith(file + ": this is a file; name the model's directory");
+        assertThatThrownBy(() -> ModelConfig.read(dir.resolve("lama")))
+                .isInstanceOf(QloraException.class)
+                .hasMessageStartingWith(
+                        dir.resolve("lama") + ": there is no such model directory; did you mean llama? (looked in");
+        assertThatThrownBy(() -> ModelConfig.read(dir.resolve("nowhere").resolve("lama")))
+                .isInstanceOf(QloraException.class)
+                .hasMessageContaining("there is no such model directory (looked in");
+    }
+
+    @Test
     void aFileThatIsNoConfigIsRefused() throws IOException {
         Path file = dir.resolve("config.json");
         assertThatThrownBy(() -> ModelConfig.read(dir))
